@@ -1,0 +1,1 @@
+"""YAML presets of `makespan train`, one experiment a file, shipped as package data."""

@@ -1,0 +1,51 @@
+"""What the command line, the evaluation and the report need to know of a family, and nothing more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from makespan.envs.core.schedule import Schedule
+
+
+@dataclass(frozen=True, slots=True)
+class BestKnown:
+    """Published bounds on an instance's optimum; equal bounds mean a proved optimum."""
+
+    lower: float
+    upper: float
+    source: str
+
+    @property
+    def proved(self) -> bool:
+        """Whether the bounds meet."""
+        return self.lower == self.upper
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One family of problems.
+
+    Attributes:
+        name: Folder and registry name, e.g. "jobshop".
+        objective: What is minimised, e.g. "makespan".
+        unit: Unit of the objective.
+        env_ids: Gymnasium ids of the family; the first is the default.
+        instance_sets: Set name -> names of its instances, in the order of the literature.
+        find_instances: One argument of `--instances` (name, glob, set name or path) -> instances.
+        best_known: Published bounds by instance, None if there are none.
+        lower_bound: A quick bound on the optimum that needs no solver.
+        validate: The independent checker: recomputes the objective from instance and schedule alone and raises
+            `InvalidScheduleError` if anything is violated.
+    """
+
+    name: str
+    objective: str
+    unit: str
+    env_ids: tuple[str, ...]
+    instance_sets: Mapping[str, Sequence[str]]
+    find_instances: Callable[[str], list[Any]]
+    best_known: Callable[[Any], BestKnown | None]
+    lower_bound: Callable[[Any], float]
+    validate: Callable[[Any, Schedule], float]

@@ -1,0 +1,157 @@
+"""Who decides: the `Policy` and `Solver` protocols, and the registry of rules and solvers.
+
+A *rule* is a NumPy function of the decision graph: it returns a priority for every candidate, and the smallest
+allowed one is served (ties go to the lower candidate). A *solver* works on the instance as a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Final, Literal, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from makespan.envs.core.errors import UnknownNameError
+from makespan.envs.core.graph import CandidateView, GraphSchema, Observation
+from makespan.envs.core.schedule import Schedule
+
+Actions = NDArray[np.int64]
+Priority = Callable[[CandidateView], NDArray[np.float64]]
+Status = Literal["optimal", "feasible", "unknown"]
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """Chooses a candidate in each decision graph of a batch."""
+
+    def act(self, observation: Observation) -> Actions:
+        """Candidate indices (B,) for a batch of observations (leading axis B)."""
+        ...
+
+
+@runtime_checkable
+class PlanningPolicy(Policy, Protocol):
+    """A policy that looks at the whole instance when an episode starts; reports name what it sees beyond the graph."""
+
+    def begin(self, instances: Sequence[Any], slots: NDArray[np.int64]) -> None:
+        """Plan for `instances`, which start anew in the vector environment's `slots`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Solution:
+    """What a solver found: the schedule, its objective, a proved bound on the optimum (None if it proves none), the status."""
+
+    schedule: Schedule
+    objective: float
+    bound: float | None
+    status: Status
+
+
+@runtime_checkable
+class Solver(Protocol):
+    """Solves an instance as a whole."""
+
+    def solve(self, instance: Any, time_limit_s: float, seed: int = 0) -> Solution:
+        """The best solution found within `time_limit_s` seconds."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A dispatching rule: `priority` gives (B, A), the smallest allowed candidate is served."""
+
+    family: str
+    name: str
+    citation: str
+    priority: Priority
+
+
+@dataclass(frozen=True, slots=True)
+class SolverEntry:
+    """A solver, imported only when it is asked for. `entry_point` is "module:Class"."""
+
+    family: str
+    name: str
+    citation: str
+    entry_point: str
+
+    def load(self, **options: Any) -> Solver:
+        """The solver, built with its own options."""
+        module, _, attribute = self.entry_point.partition(":")
+        solver: Solver = getattr(import_module(module), attribute)(**options)
+        return solver
+
+
+_RULES: Final[dict[tuple[str, str], Rule]] = {}
+_SOLVERS: Final[dict[tuple[str, str], SolverEntry]] = {}
+
+
+def rule(family: str, name: str, citation: str) -> Callable[[Priority], Priority]:
+    """Register the decorated priority function as a rule of `family`."""
+
+    def register(priority: Priority) -> Priority:
+        _RULES[family, name] = Rule(family, name, citation, priority)
+        return priority
+
+    return register
+
+
+def register_solver(family: str, name: str, citation: str, entry_point: str) -> None:
+    """Register a solver of `family` under a name."""
+    _SOLVERS[family, name] = SolverEntry(family, name, citation, entry_point)
+
+
+def rules_of(family: str) -> dict[str, Rule]:
+    """All rules of a family by name."""
+    return {name: entry for (owner, name), entry in _RULES.items() if owner == family}
+
+
+def solvers_of(family: str) -> dict[str, SolverEntry]:
+    """All solvers of a family by name."""
+    return {name: entry for (owner, name), entry in _SOLVERS.items() if owner == family}
+
+
+def get_rule(family: str, name: str) -> Rule:
+    """The rule of that name; unknown names raise `UnknownNameError`."""
+    known = rules_of(family)
+    if name not in known:
+        raise UnknownNameError(f"{family} rule", name, known)
+    return known[name]
+
+
+class RulePolicy:
+    """A rule at work, with optional log-normal noise on its priorities.
+
+    With `noise` sigma > 0 each priority is multiplied by exp(sigma N(0, 1)): the randomised rule whose best of N samples is
+    the fair opponent of a sampled network.
+    """
+
+    def __init__(self, rule: Rule, schema: GraphSchema, *, noise: float = 0.0, seed: int = 0) -> None:
+        self.rule = rule
+        self.schema = schema
+        self.noise = noise
+        self.rng = np.random.default_rng(seed)
+
+    def act(self, observation: Observation) -> Actions:
+        """The allowed candidate of smallest priority; ties go to the lower candidate."""
+        view = CandidateView(self.schema, observation)
+        priority = self.rule.priority(view)
+        if self.noise > 0.0:
+            priority = priority * np.exp(self.noise * self.rng.standard_normal(priority.shape))
+        return np.where(view.mask, priority, np.inf).argmin(axis=-1)
+
+
+class RandomPolicy:
+    """Uniform over the allowed candidates, from its own generator."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self.rng = np.random.default_rng(seed)
+
+    def act(self, observation: Observation) -> Actions:
+        """A random allowed candidate in each decision graph."""
+        mask = observation["action_mask"] > 0
+        return np.where(mask, self.rng.random(mask.shape), -1.0).argmax(axis=-1)
