@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -31,6 +32,7 @@ class Layout:
         labels: Short name of each block's job; empty where it belongs to none.
         horizon: Right end of the time axis.
         origin: Left end of the time axis: 0, or the earliest start if that is negative.
+        colour_by: What `group` is.
     """
 
     schedule: Schedule
@@ -43,11 +45,25 @@ class Layout:
     labels: tuple[str, ...]
     horizon: int
     origin: int
+    colour_by: ColourBy
 
     @property
     def colours(self) -> list[str]:
         """The colour of each block, #rrggbb."""
         return [colour_of(group) for group in self.group.tolist()]
+
+    @property
+    def plain(self) -> NDArray[np.bool_]:
+        """(n,) bool, whether a block is of the most frequent kind; the others are hatched."""
+        hatched = self.hatched_kinds
+        return np.array([kind not in hatched for kind in self.schedule.kinds], np.bool_)
+
+    @property
+    def hatched_kinds(self) -> tuple[str, ...]:
+        """All kinds but the most frequent; none where the colours tell the kinds apart already."""
+        counts = Counter(self.schedule.kinds)  # in order of appearance
+        usual = max(counts, key=lambda kind: counts[kind], default="")
+        return () if self.colour_by == "kind" else tuple(kind for kind in counts if kind != usual)
 
 
 def lay_out(
@@ -57,20 +73,22 @@ def lay_out(
     job_names: Sequence[str] | None = None,
     colour_by: ColourBy = "job",
     horizon: int | None = None,
+    kinds: Sequence[str] = (),
 ) -> Layout:
     """Lay a schedule out.
 
     Args:
         schedule: Any schedule, also an empty or an infeasible one.
-        resource_names: Names by resource number; resources that have a name get a row even when they stand idle.
+        resource_names: Names by resource number; those with a name get a row even when they stand idle.
         job_names: Names by job number.
         colour_by: What the colours tell apart.
         horizon: Right end of the time axis, the makespan where omitted; fix it to let frames of a film agree.
+        kinds: Kinds that come first in the order of colours, so that several pictures agree.
     """
     numbers = _resource_numbers(schedule, resource_names)
     row = np.searchsorted(numbers, schedule.resource)
     lane, num_lanes = _lanes(schedule, row, len(numbers))
-    group, groups = _groups(schedule, colour_by, resource_names, job_names)
+    group, groups = _groups(schedule, colour_by, resource_names, job_names, kinds)
     short = [name_of(job_names, job, "") for job in schedule.job.tolist()]
     return Layout(
         schedule=schedule,
@@ -83,6 +101,7 @@ def lay_out(
         labels=tuple(short),
         horizon=max(schedule.makespan if horizon is None else horizon, 1),
         origin=int(schedule.start.min(initial=0)),
+        colour_by=colour_by,
     )
 
 
@@ -104,7 +123,7 @@ def summary(schedule: Schedule) -> str:
 
 
 def _resource_numbers(schedule: Schedule, names: Sequence[str] | None) -> NDArray[np.int64]:
-    """Resources that get a chart row: the named and the used ones, with the gaps between unless numbers are sparse."""
+    """Resources with a chart row: the named and the used ones, gaps filled unless numbers are sparse."""
     used = np.unique(schedule.resource)
     named = np.arange(len(names) if names is not None else 0)
     if names is None and used.size and used[0] >= 0 and used[-1] < 2 * used.size + 8:
@@ -115,7 +134,7 @@ def _resource_numbers(schedule: Schedule, names: Sequence[str] | None) -> NDArra
 def _lanes(
     schedule: Schedule, row: NDArray[np.int64], num_rows: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The lowest free lane for each block in order of start: no two blocks of a lane overlap, and no lane is in vain."""
+    """The lowest free lane for each block in order of start, so that no two blocks of a lane overlap."""
     lane = np.zeros(schedule.num_rows, np.int64)
     count = np.ones(num_rows, np.int64)
     order = np.lexsort((schedule.end, schedule.start, row))
@@ -140,11 +159,13 @@ def _groups(
     colour_by: ColourBy,
     resource_names: Sequence[str] | None,
     job_names: Sequence[str] | None,
+    kinds: Sequence[str],
 ) -> tuple[NDArray[np.int64], dict[int, str]]:
     if colour_by == "kind":
-        kinds = list(dict.fromkeys(schedule.kinds))  # in order of appearance
-        number = {kind: index for index, kind in enumerate(kinds)}
-        return np.array([number[kind] for kind in schedule.kinds], np.int64), dict(enumerate(kinds))
+        order = list(dict.fromkeys((*kinds, *schedule.kinds)))  # then in order of appearance
+        number = {kind: index for index, kind in enumerate(order)}
+        group = np.array([number[kind] for kind in schedule.kinds], np.int64)
+        return group, {index: order[index] for index in np.unique(group).tolist()}
     if colour_by not in ("job", "resource"):
         raise ValueError(f"colour_by: {colour_by!r}; expected 'job', 'kind' or 'resource'")
     group = schedule.job if colour_by == "job" else schedule.resource

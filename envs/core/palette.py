@@ -1,6 +1,6 @@
 """Colours of the pictures: many jobs that stay apart, also for colour-blind readers.
 
-The first ten were chosen by eye, the others to lie as far from all before them as they can, measured in OKLab for
+The first ten were chosen by eye, the others to lie as far from all before them as they can, in OKLab and for
 normal sight and for full deuteranopia, protanopia and tritanopia (Machado, Oliveira & Fernandes 2009).
 """
 
@@ -19,8 +19,8 @@ NEUTRAL: Final = "#b8bec6"  # rows that belong to no job
 def colour_of(number: int) -> str:
     """The colour of a job (or of a kind) as #rrggbb.
 
-    The same number always has the same colour, whatever else is in the picture; negative numbers (no job) are grey.
-    After 24 the palette comes again darker, then lighter.
+    The same number always has the same colour, whatever else is in the picture; negative numbers (no job) are
+    grey. After 24 the palette comes again darker, then lighter.
     """
     if number < 0:
         return NEUTRAL
@@ -46,7 +46,7 @@ def to_rgb(colour: str) -> tuple[int, int, int]:
 
 def _luminance(colour: str) -> float:
     red, green, blue = ((channel / 255.0) ** 2.2 for channel in to_rgb(colour))
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    return float(0.2126 * red + 0.7152 * green + 0.0722 * blue)
 
 
 def _mix(colour: str, other: tuple[int, int, int], share: float) -> str:
