@@ -102,7 +102,8 @@ class Schedule:
 
     def select(self, rows: ArrayLike) -> Schedule:
         """The rows that a boolean mask or an array of row numbers picks, in that order."""
-        index = np.arange(self.num_rows)[np.asarray(rows)]
+        chosen = np.asarray(rows)
+        index = np.arange(self.num_rows)[chosen if chosen.size else chosen.astype(np.int64)]
         columns = {key: getattr(self, key)[index] for key in COLUMNS}
         kinds = self.kinds
         kind = self.kind if len(self.kind) == 1 else tuple(kinds[row] for row in index)
