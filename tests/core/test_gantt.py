@@ -347,7 +347,7 @@ def test_palette__twenty_jobs_stay_apart(sight: list[list[float]], least: float)
 
 
 def test_palette__labels_are_readable() -> None:
-DEUTERANOPIA = [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]]
+    """Ink and block differ by a contrast ratio of at least 3 (WCAG for graphics and large or bold text)."""
 
     def luminance(colour: str) -> float:
         return float((np.array(to_rgb(colour)) / 255.0) ** 2.2 @ [0.2126, 0.7152, 0.0722])
