@@ -1,8 +1,8 @@
 """The independent judge of job-shop schedules: written from the problem's definition, and from nothing else.
 
 A schedule is feasible if every operation runs once, for its whole duration, on one of its machines, after its
-job's release and after the job's previous operation has ended, and if of any two operations on a machine one ends
-before the other starts. Operations of zero duration are legal; they too must not fall inside another operation.
+job's release and after the job's previous operation has ended, and if of any two operations on a machine
+one ends before the other starts. Operations of zero duration are legal; they too must not fall inside another.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _MOST_SENTENCES = 200  # of each kind of violation: a wholly wrong schedule need
 
 
 class _Rows(NamedTuple):
-    """The table as flat int64 columns; `operation` is 0 where a row names none of the instance (`known` False)."""
+    """The table as flat int64 columns; where a row names no operation, `known` is False and `operation` 0."""
 
     job: NDArray[np.int64]
     task: NDArray[np.int64]
@@ -203,9 +203,9 @@ def _name_of(instance: ShopInstance, operation: int) -> str:
 def lower_bound(instance: ShopInstance) -> int:
     """A quick lower bound on the optimal makespan, in time units.
 
-    The largest of: each job's release plus its shortest work; for each machine the preemptive one-machine bound (Jackson
-    1955, as in Carlier 1982) over the operations that can run nowhere else, with their heads and tails within the job;
-    for flexible shops the total shortest work spread evenly over all machines.
+    The largest of: each job's release plus its shortest work; for each machine the preemptive one-machine
+    bound (Jackson 1955, as in Carlier 1982) over the operations that can run nowhere else, with their heads
+    and tails within the job; for flexible shops the total shortest work spread evenly over all machines.
     """
     work = (
         np.where(instance.machines >= 0, instance.durations, np.iinfo(np.int32).max)
