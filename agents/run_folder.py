@@ -184,7 +184,7 @@ class RunFolder:
         self._rows = len(kept)
 
     def _open_writer(self) -> None:
-        """Write the events afresh from the metrics: what an interrupted run logged too much is not among them."""
+        """Write the events afresh from the metrics, which hold nothing of an interrupted run's lost end."""
         from torch.utils.tensorboard import SummaryWriter  # slow to import
 
         for stale in self.path.glob("events.out.tfevents.*"):
