@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Its words; those of the process if None.
 
     Returns:
-        Exit status: 0 if all is well, 1 if a result is invalid, 2 if the request is wrong, 130 if interrupted.
+        Exit status: 0 if all is well, 1 if a result is invalid, 2 for a bad request, 130 if interrupted.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = _parser()
@@ -142,7 +142,7 @@ def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", metavar="F", help="write rows and summary as JSON")
     parser.add_argument("--csv", metavar="F", help="write rows as CSV")
-    parser.add_argument("--plots", metavar="DIR", help="write plots")
+    parser.add_argument("--plots", metavar="DIR", help="write a report with plots, and the data")
 
 
 def _solve_arguments(parser: argparse.ArgumentParser) -> None:

@@ -46,7 +46,9 @@ def train(args: argparse.Namespace) -> int:
 
 
 def evaluate(args: argparse.Namespace) -> int:
-    """Compare policies and print the table."""
+    """Compare policies, print the tables and write what was asked for."""
+    from makespan.agents import report
+
     family = get_family(args.env_id)
     instances = [instance for name in args.instances for instance in family.find_instances(name)]
     check_output(args.json)
@@ -58,11 +60,15 @@ def evaluate(args: argparse.Namespace) -> int:
         result.save_json(args.json)
     if args.csv:
         result.save_csv(args.csv)
-    report = _module("makespan.agents.report", "the report")
-    echo(report.table(result))
+    for sentence in report.verdicts(result):
+        echo(sentence)
+    echo()
+    echo(report.summary_table(result))
+    if len(result.groups) > 1:
+        echo()
+        echo(report.group_table(result))
     if args.plots:
-        for path in report.plot(result, args.plots):
-            echo(str(path))
+        echo(f"report: {report.write_report(args.plots, result)}")
     return 0 if all(row.valid for row in result.rows) else 1
 
 

@@ -12,17 +12,16 @@ from tqdm import tqdm
 
 _LOGGER = logging.getLogger(__name__)
 
-QUIET_S: Final = 1.0
-LINE_EVERY_S: Final = 10.0
+QUIET_S: Final = 1.0  # shorter work is not worth a word
 
 
 class Progress:
-    """Counts the units of one piece of work; use it as a context manager.
+    """Counts units of work and shows them with a few numbers.
 
     Example:
-        >>> with Progress("imitation", total=2, unit="epochs") as progress:
-        ...     progress.advance(loss=0.5)
-        ...     progress.advance(loss=0.25)
+        >>> with Progress("imitation", total=2, unit="epoch") as progress:
+        ...     progress.update(loss=0.5)
+        ...     progress.update(loss=0.25)
         >>> progress.done
         2
 
@@ -31,42 +30,57 @@ class Progress:
     """
 
     def __init__(
-        self, title: str, total: int | None, unit: str, bar: bool | None = None, *, done: int = 0
+        self,
+        title: str,
+        total: int | None = None,
+        *,
+        unit: str = "step",
+        done: int = 0,
+        every_s: float = 10.0,
+        terminal: bool | None = None,
     ) -> None:
         """Start counting.
 
         Args:
             title: What is being done.
-            total: Number of units, None if unknown.
-            unit: What is counted, in the plural.
-            bar: Draw a bar; None draws one if standard error is a terminal, and writes log lines otherwise.
-            done: Units that a run, now resumed, did before.
+            total: Units in all, if known.
+            unit: What is counted.
+            done: Units done before, by a run that is resumed.
+            every_s: Seconds between two log lines off a terminal.
+            terminal: Whether to draw a bar; by default where standard error is a terminal.
         """
         self.title = title
         self.total = total
         self.unit = unit
         self.done = done
+        self.every_s = every_s
+        self._start = self._last = time.monotonic()
         self._first = done
         self._numbers: dict[str, float] = {}
         self._bar: tqdm | None = None
-        if sys.stderr.isatty() if bar is None else bar:
+        if sys.stderr.isatty() if terminal is None else terminal:
             self._bar = tqdm(
-                total=total, initial=done, desc=title, unit=f" {unit}", delay=QUIET_S, dynamic_ncols=True
+                total=total, initial=done, desc=title, unit=f" {unit}", dynamic_ncols=True, delay=QUIET_S
             )
-        self._began = time.perf_counter()
-        self._next_line = self._began + QUIET_S
 
-    def advance(self, units: int = 1, **numbers: float) -> None:
-        """Count finished units; `numbers` (a loss, say) are shown beside them until replaced."""
-        self.done += units
+    def update(self, amount: int = 1, **numbers: float) -> None:
+        """Count `amount` more units; `numbers` replace those shown before."""
+        self.done += amount
         self._numbers.update(numbers)
         if self._bar is not None:
-            if numbers:
-                self._bar.set_postfix({k: f"{v:.4g}" for k, v in self._numbers.items()}, refresh=False)
-            self._bar.update(units)
-        elif time.perf_counter() >= self._next_line and self.done != self.total:
-            self._next_line = time.perf_counter() + LINE_EVERY_S
-            self._log("")
+            self._bar.set_postfix(
+                {key: f"{value:.4g}" for key, value in self._numbers.items()}, refresh=False
+            )
+            self._bar.update(amount)
+        elif time.monotonic() - self._last >= self.every_s:
+            self._log()
+
+    def close(self) -> None:
+        """End the bar, or log the last line."""
+        if self._bar is not None:
+            self._bar.close()
+        elif time.monotonic() - self._start >= QUIET_S:
+            self._log()
 
     def __enter__(self) -> Self:
         return self
@@ -74,15 +88,13 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._bar is not None:
-            self._bar.close()
-        elapsed = time.perf_counter() - self._began
-        if kind is None and elapsed >= QUIET_S:
-            self._log(f" in {elapsed:.1f} s")
+        self.close()
 
-    def _log(self, when: str) -> None:
-        of_total = f" of {self.total}" if self.total is not None and not when else ""
-        rate = (self.done - self._first) / max(time.perf_counter() - self._began, 1e-9)
+    def _log(self) -> None:
+        self._last = time.monotonic()
+        elapsed = self._last - self._start
+        rate = (self.done - self._first) / elapsed if elapsed > 0 else 0.0
+        of_total = f" of {self.total}" if self.total is not None else ""
         numbers = "".join(f", {key} {value:.4g}" for key, value in self._numbers.items())
-        text = f"{self.done}{of_total} {self.unit}{when} ({rate:.3g}/s){numbers}"
-        _LOGGER.info("%s: %s", self.title, text)
+        speed = f"{rate:.3g} {self.unit}/s"
+        _LOGGER.info("%s: %d%s %ss, %s%s", self.title, self.done, of_total, self.unit, speed, numbers)
