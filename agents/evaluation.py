@@ -1,7 +1,7 @@
 """The paired runner: every policy on the same instances, every schedule checked, nothing left out.
 
-Policies that act in environments are rolled in native batches, one batch for instances of one shape; best-of-N repeats an
-instance in N slots, the greedy schedule always among the N. Solvers work through the instances one by one.
+Policies that act in environments are rolled in native batches, solvers work through the instances one by
+one. Gaps are measured against the best reference there is, and every instance says which one that is.
 """
 
 from __future__ import annotations
@@ -11,88 +11,40 @@ import os
 import platform
 import shlex
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
 import gymnasium
 import numpy as np
-from gymnasium.vector import AutoresetMode, VectorEnv
-from numpy.typing import NDArray
 
-from makespan.agents.contenders import (
-    NOISE,
-    Contender,
-    LoadPolicy,
-    MakePolicy,
-    PolicySpec,
-    PolicySpecError,
-    make_contender,
-    parse_policies,
-)
-from makespan.agents.progress import Progress
+from makespan.agents.contenders import NOISE, LoadPolicy, make_contender, parse_policies
 from makespan.agents.results import Evaluation, InstanceInfo, Json, PolicyInfo, Row
+from makespan.agents.trials import (
+    TIME_LIMIT_S,
+    Case,
+    Result,
+    Run,
+    load_solver,
+    roll_all,
+    shape_of,
+    solve_all,
+    vector_env_maker,
+)
 from makespan.envs.core.errors import InvalidScheduleError
-from makespan.envs.core.family import BestKnown, Family
-from makespan.envs.core.graph import GraphSchema
-from makespan.envs.core.policy import PlanningPolicy, Policy, Solver, solvers_of
-from makespan.envs.core.schedule import Schedule
+from makespan.envs.core.family import Family
 
 logger = logging.getLogger(__name__)
 
-MAX_SLOTS: Final = 1_024  # more slots at once gain nothing
-MAX_BYTES: Final = 2**28  # of observations in one batch
-TIME_LIMIT_S: Final = 10.0
 TOLERANCE: Final = 1e-6  # objectives are sums of integers
-
-MakeVectorEnv = Callable[[Sequence[Any], str | None], VectorEnv[Any, Any, Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """An instance to evaluate on, with what is known of it before anything runs."""
-
-    instance: Any
-    name: str
-    seed: int
-    group: str
-    best_known: BestKnown | None
-    lower_bound: float
-
-
-@dataclass(slots=True)
-class Result:
-    """What one policy made of one instance, before it is checked."""
-
-    schedule: Schedule | None = None
-    claimed: float = np.inf
-    decisions: int | None = None
-    seconds: float = 0.0
-    bound: float | None = None
-    proved: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class _Checked:
     objective: float | None
     valid: bool
-
-
-@dataclass(slots=True)
-class _Run:
-    """One evaluation under way."""
-
-    family: Family
-    env_id: str
-    cases: list[Case]
-    seed: int
-    time_limit_s: float
-    make_env: MakeVectorEnv
-    progress: bool | None
-    planners: set[str] = field(default_factory=set)
 
 
 def evaluate(
@@ -140,20 +92,20 @@ def evaluate(
         for spec in specs
         if spec.kind != "solver"
     }
-    solvers = {spec.text: _load_solver(spec, family.name) for spec in specs if spec.kind == "solver"}
+    solvers = {spec.text: load_solver(spec, family.name) for spec in specs if spec.kind == "solver"}
     drawn = instances is None
     if instances is None:
         instances = sample_instances(env_id, episodes, seed, **(env_kwargs or {}))
     if not len(instances):
         raise ValueError("instances: none given; expected at least one")
     cases = _cases(family, instances, seed, drawn)
-    run = _Run(family, env_id, cases, seed, time_limit_s, _vector_env_maker(env_id), progress)
+    run = Run(family, env_id, cases, seed, time_limit_s, vector_env_maker(env_id), progress)
     results: dict[str, list[Result]] = {}
     for spec in specs:
         if spec.kind == "solver":
-            results[spec.text] = _solve_all(run, spec, solvers[spec.text])
+            results[spec.text] = solve_all(run, spec, solvers[spec.text])
         else:
-            results[spec.text] = _roll_all(run, contenders[spec.text])
+            results[spec.text] = roll_all(run, contenders[spec.text])
     infos = tuple(
         PolicyInfo(s.text, s.kind, s.samples, contenders[s.text].sgs if s.text in contenders else None)
         for s in specs
@@ -161,7 +113,12 @@ def evaluate(
     return _conclude(run, infos, methods, results, _meta(run, drawn, env_kwargs, command))
 
 
-def sample_instances(env_id: str, episodes: int, seed: int, **env_kwargs: Any) -> list[Any]:  # noqa: ANN401
+def sample_instances(
+    env_id: str,
+    episodes: int,
+    seed: int,
+    **env_kwargs: Any,  # noqa: ANN401
+) -> list[Any]:
     """The instances that `reset(seed=seed + i)` draws, i < episodes."""
     env = gymnasium.make(env_id, disable_env_checker=True, **env_kwargs)
     drawn = []
@@ -172,14 +129,8 @@ def sample_instances(env_id: str, episodes: int, seed: int, **env_kwargs: Any) -
     return drawn
 
 
-def shape_of(instance: Any) -> tuple[int, ...]:  # noqa: ANN401
-    """Sizes of an instance, to be batched with its equals: all its `num_...` and `max_...` integers."""
-    names = sorted(name for name in dir(instance) if name.startswith(("num_", "max_")))
-    return tuple(int(getattr(instance, name)) for name in names if not callable(getattr(instance, name)))
-
-
 def group_of(family: Family, instance: Any) -> str:  # noqa: ANN401
-    """Name of an instance's group: its set, if it has one, and its size as the literature writes it (15x15)."""
+    """Name of an instance's group: its set, if any, and its size as the literature writes it (15x15)."""
     sets = [name for name, members in family.instance_sets.items() if instance.name in members]
     if hasattr(instance, "num_jobs") and hasattr(instance, "num_machines"):
         size = f"{instance.num_jobs}x{instance.num_machines}"
@@ -207,160 +158,7 @@ def _cases(family: Family, instances: Sequence[Any], seed: int, drawn: bool) -> 
     return cases
 
 
-def _vector_env_maker(env_id: str) -> MakeVectorEnv:
-    def make(instances: Sequence[Any], sgs: str | None) -> VectorEnv[Any, Any, Any]:
-        mode = {} if sgs is None else {"sgs": sgs}
-        return gymnasium.make_vec(
-            env_id,
-            num_envs=len(instances),
-            vectorization_mode="vector_entry_point",
-            instances=list(instances),
-            autoreset_mode=AutoresetMode.DISABLED,
-            copy=False,
-            illegal_action="raise",
-            **mode,
-        )
-
-    return make
-
-
-def _roll_all(run: _Run, contender: Contender) -> list[Result]:
-    """The best schedule of a contender on every instance."""
-    results = [Result() for _ in run.cases]
-    shapes: dict[tuple[int, ...], list[int]] = {}
-    for i, case in enumerate(run.cases):
-        shapes.setdefault(shape_of(case.instance), []).append(i)
-    samples = contender.spec.samples
-    total = len(run.cases) * len(contender.makers) * samples
-    with Progress(contender.spec.text, total, "schedules", run.progress) as progress:
-        for members in shapes.values():
-            width = _warm_up(run, contender, members[0])
-            for number, make in enumerate(contender.makers):
-                for repeats, greedy in ((1, True), (samples - 1, False)):
-                    slots = [i for i in members for _ in range(repeats)]
-                    for start in range(0, len(slots), width):
-                        chunk = slots[start : start + width]
-                        seed = _derived_seed(run.seed, number, int(greedy), members[0], start)
-                        _roll_chunk(run, contender, make, greedy, seed, chunk, results)
-                        progress.advance(len(chunk))
-    return results
-
-
-def _roll_chunk(
-    run: _Run,
-    contender: Contender,
-    make: MakePolicy,
-    greedy: bool,
-    seed: int,
-    chunk: Sequence[int],
-    results: list[Result],
-) -> None:
-    """Roll one batch, slot s holding instance chunk[s], and keep what improves on `results`."""
-    env = run.make_env([run.cases[i].instance for i in chunk], contender.sgs)
-    policy = make(_schema(env), greedy, seed)
-    if isinstance(policy, PlanningPolicy):
-        run.planners.add(contender.spec.text)
-    began = time.perf_counter()
-    objective, decisions = roll_out(env, policy, [run.cases[i].instance for i in chunk], run.seed)
-    share = (time.perf_counter() - began) / len(chunk)
-    for slot, i in enumerate(chunk):
-        result = results[i]
-        result.seconds += share
-        if result.schedule is None or objective[slot] < result.claimed:
-            result.schedule = env.unwrapped.schedule(slot)  # type: ignore[attr-defined]
-            result.claimed = float(objective[slot])
-            result.decisions = int(decisions[slot])
-    env.close()
-
-
-def roll_out(
-    env: VectorEnv[Any, Any, Any], policy: Policy, instances: Sequence[Any], seed: int = 0
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Run one episode in every slot of a native batch whose autoreset is disabled.
-
-    Returns:
-        Objective (B,) and number of decisions (B,) of each episode; a truncated one has objective infinity.
-    """
-    observation, _ = env.reset(seed=seed)
-    if isinstance(policy, PlanningPolicy):
-        policy.begin(instances, np.arange(env.num_envs))
-    ended = np.zeros(env.num_envs, np.bool_)
-    objective = np.full(env.num_envs, np.inf)
-    decisions = np.zeros(env.num_envs, np.int64)
-    while not ended.all():
-        decisions += ~ended
-        observation, _, terminated, truncated, info = env.step(policy.act(observation))
-        now = (terminated | truncated) & ~ended
-        if now.any():
-            finished = now & terminated
-            objective[finished] = info["objective"][finished]
-            ended |= now
-    return objective, decisions
-
-
-def _warm_up(run: _Run, contender: Contender, index: int) -> int:
-    """Compile and load what a first step compiles and loads, outside the clock; returns how many slots fit."""
-    env = run.make_env([run.cases[index].instance], contender.sgs)
-    schema = _schema(env)
-    observation, _ = env.reset(seed=run.seed)
-    policy = contender.makers[0](schema, True, run.seed)
-    if isinstance(policy, PlanningPolicy):
-        policy.begin([run.cases[index].instance], np.arange(1))
-    env.step(policy.act(observation))
-    env.close()
-    slot_bytes = sum(box.nbytes for box in schema.zeros(1).values())
-    return int(np.clip(MAX_BYTES // max(slot_bytes, 1), 1, MAX_SLOTS))
-
-
-def _schema(env: VectorEnv[Any, Any, Any]) -> GraphSchema:
-    schema: GraphSchema = env.unwrapped.schema  # type: ignore[attr-defined]
-    return schema
-
-
-def _derived_seed(*key: int) -> int:
-    return int(np.random.SeedSequence([abs(part) for part in key]).generate_state(1)[0])
-
-
-def _load_solver(spec: PolicySpec, family: str) -> Solver:
-    options = {key: value for key, value in spec.options if key not in ("time_limit", "time_limit_s")}
-    limit = _time_limit(spec, TIME_LIMIT_S)
-    if not limit > 0:
-        raise PolicySpecError(f"policy {spec.text!r}: time limit {limit} s; expected more than 0")
-    try:
-        return solvers_of(family)[spec.name].load(**options)
-    except (TypeError, ValueError) as error:
-        raise PolicySpecError(f"policy {spec.text!r}: {error}") from error
-
-
-def _time_limit(spec: PolicySpec, default: float) -> float:
-    options = dict(spec.options)
-    value = options.get("time_limit", options.get("time_limit_s", default))
-    if not isinstance(value, int | float):
-        raise PolicySpecError(f"policy {spec.text!r}: time limit {value!r}; expected seconds")
-    return float(value)
-
-
-def _solve_all(run: _Run, spec: PolicySpec, solver: Solver) -> list[Result]:
-    results = []
-    limit = _time_limit(spec, run.time_limit_s)
-    with Progress(spec.text, len(run.cases), "instances", run.progress) as progress:
-        for case in run.cases:
-            began = time.perf_counter()
-            solution = solver.solve(case.instance, limit, run.seed)
-            results.append(
-                Result(
-                    schedule=solution.schedule,
-                    claimed=float(solution.objective),
-                    seconds=time.perf_counter() - began,
-                    bound=None if solution.bound is None else float(solution.bound),
-                    proved=solution.status == "optimal",
-                )
-            )
-            progress.advance(1)
-    return results
-
-
-def _check(run: _Run, policy: str, case: Case, result: Result) -> _Checked:
+def _check(run: Run, policy: str, case: Case, result: Result) -> _Checked:
     """Judge a schedule by the independent validator; what it refuses stays in the rows, marked invalid."""
     claimed = result.claimed if np.isfinite(result.claimed) else None
     if result.schedule is None:
@@ -377,7 +175,7 @@ def _check(run: _Run, policy: str, case: Case, result: Result) -> _Checked:
 
 
 def _conclude(
-    run: _Run,
+    run: Run,
     policies: tuple[PolicyInfo, ...],
     methods: Mapping[str, tuple[str, ...]],
     results: Mapping[str, list[Result]],
@@ -455,7 +253,7 @@ def _gap(verdict: _Checked, reference: float | None) -> float | None:
 
 
 def _meta(
-    run: _Run, drawn: bool, env_kwargs: Mapping[str, Any] | None, command: str | None
+    run: Run, drawn: bool, env_kwargs: Mapping[str, Any] | None, command: str | None
 ) -> dict[str, Json]:
     sources = {case.best_known.source for case in run.cases if case.best_known is not None}
     return {

@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on a terminal, a log line now and then elsewhere, nothing for what takes no second."""
+"""Progress of long work: a bar on a terminal, log lines elsewhere, nothing for what takes no second."""
 
 from __future__ import annotations
 

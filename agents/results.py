@@ -33,13 +33,14 @@ class Row:
         policy: The policy as it was asked for.
         instance: Instance name, unique within the evaluation.
         seed: Of the instance if it was generated (`reset(seed=...)` draws it again), else of the evaluation.
-        objective: As the validator recomputed it; for an invalid schedule what the policy's side claims, None if nothing.
+        objective: As the validator recomputed it; for a refused schedule what was claimed, None if nothing
+            was.
         unit: Unit of the objective.
         best_known: Published upper bound, None if there is none.
-        gap_pct: 100 (objective / reference - 1); `meta["instances"]` names the reference. None without one or if invalid.
+        gap_pct: 100 (objective / reference - 1), None if invalid; `meta["instances"]` names the reference.
         bound: Best lower bound known: published, quick, or proved by a solver of this evaluation.
         decisions: Decisions taken in the episode of this schedule; None for a solver.
-        seconds: Wall-clock seconds for this instance; a batch's time is shared out evenly, best-of-N counts all N.
+        seconds: Wall-clock seconds; a batch's time is shared out evenly, best-of-N counts all N.
         valid: Whether the independent validator accepts the schedule with the objective that was claimed.
     """
 
@@ -71,7 +72,8 @@ class PolicyInfo:
 class InstanceInfo:
     """An instance of an evaluation: its group and what gaps are measured against.
 
-    `reference_kind` is "best known" (published upper bound), "proved in this run", or "lower bound", which overstates gaps.
+    `reference_kind` is "best known" (published upper bound), "proved in this run", "lower bound", which
+    overstates gaps, or "none".
     """
 
     instance: str
@@ -84,10 +86,11 @@ class InstanceInfo:
 class SummaryRow:
     """One policy (or one method with several training runs) on one group of instances.
 
-    Means, intervals and comparisons leave invalid schedules out; `valid` < `n` says that there are some. All intervals are 95 %
-    bootstrap intervals over instances (over training runs within each instance where `runs` > 1), Wilson's for the
-    win rate. The best rule is the one of least mean gap in the group, among rules with as many samples if there are any, else
-    among those with one; chosen on these very instances, which favours it. A negative difference favours the policy.
+    Means, intervals and comparisons leave invalid schedules out; `valid` < `runs` x `n` says that there are
+    some. All intervals are 95 % bootstrap intervals over instances (over training runs within each instance
+    where `runs` > 1), Wilson's for the win rate. The best rule is the one of least mean gap in the group,
+    among rules with as many samples if there are any, else among those with one; it is chosen on these very
+    instances, which favours it. A negative difference favours the policy.
     """
 
     policy: str
@@ -157,7 +160,7 @@ class Evaluation:
         return replace(self, summary=tuple(summarise(self)))
 
     def to_json(self) -> str:
-        """The document `{"rows": [...], "summary": [...], "meta": {...}}`; numbers that do not exist are null."""
+        """The document `{"rows": [...], "summary": [...], "meta": {...}}`; missing numbers are null."""
         meta = {
             **self.meta,
             "policies": [asdict(info) for info in self.policies],

@@ -1,9 +1,10 @@
 """Statistics for comparing schedulers: robust means, bootstrap intervals, paired tests.
 
-Scores are gaps or objectives, so smaller is better throughout. Where several training runs of one method are compared,
-`scores` is (num_runs, num_tasks), a task being an instance, and resampling is stratified: runs are drawn anew within each
-task (Agarwal et al. 2021, "Deep Reinforcement Learning at the Edge of the Statistical Precipice"). Schedulers that solve the
-same instances are compared in pairs, which removes the spread between instances.
+Scores are gaps or objectives, so smaller is better throughout. Where several training runs of one method are
+compared, `scores` is (num_runs, num_tasks), a task being an instance, and resampling is stratified: runs
+are drawn anew within each task (Agarwal et al. 2021, "Deep Reinforcement Learning at the Edge of the
+Statistical Precipice"). Schedulers that solve the same instances are compared in pairs, which removes the
+spread between instances.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def mean_of(scores: Scores) -> Scores:
 
 
 def iqm_of(scores: Scores) -> Scores:
-    """Interquartile mean over the last axis: the mean of what is left without the lowest and the highest quarter."""
+    """Interquartile mean over the last axis: the mean without the lowest and the highest quarter."""
     return np.asarray(stats.trim_mean(scores, 0.25, axis=-1))
 
 
@@ -62,7 +63,7 @@ def bootstrap_ci(
     confidence: float = CONFIDENCE,
     seed: int = 0,
 ) -> Interval:
-    """Percentile bootstrap interval of a statistic of independent values (n,), such as one score for each instance."""
+    """Percentile bootstrap interval of a statistic of independent values (n,), one for each instance."""
     values = _numbers(values)
     if values.ndim != 1:
         raise ValueError(f"values: shape {values.shape}; expected (n,)")
@@ -91,7 +92,8 @@ def stratified_bootstrap_ci(
 ) -> Interval:
     """Bootstrap interval of a statistic of all scores (num_runs, num_tasks), runs resampled within each task.
 
-    The interval says how much another set of training runs might differ on these tasks; with one run it has no limits.
+    The interval says how much another set of training runs might differ on these tasks; one run gives it no
+    limits.
     """
     scores = _numbers(scores)
     if scores.ndim != 2:
@@ -175,10 +177,9 @@ def performance_profile(scores: ArrayLike, thresholds: ArrayLike) -> Scores:
 
 def _numbers(values: ArrayLike) -> Scores:
     numbers = np.asarray(values, np.float64)
-    if numbers.size == 0 or not np.isfinite(numbers).all():
-        raise ValueError(
-            f"scores: {numbers.size} of them, finite: {bool(np.isfinite(numbers).all())}; expected finite numbers"
-        )
+    finite = int(np.isfinite(numbers).sum())
+    if numbers.size == 0 or finite < numbers.size:
+        raise ValueError(f"scores: {finite} of {numbers.size} are finite; expected all, and at least one")
     return numbers
 
 

@@ -119,7 +119,7 @@ def test_unequal_pairs_raise():
 @pytest.mark.slow
 @pytest.mark.parametrize("statistic", [st.mean_of, st.iqm_of])
 def test_interval_covers_the_truth(statistic):
-    """About 95 % of the intervals from 40 normal draws hold the true centre (bootstrap undercovers a little)."""
+    """About 95 % of the intervals from 40 normal draws hold the true centre (a little fewer)."""
     rng = np.random.default_rng(0)
     held = 0
     for trial in range(400):
@@ -130,7 +130,7 @@ def test_interval_covers_the_truth(statistic):
 
 @pytest.mark.slow
 def test_stratified_interval_covers_the_truth():
-    """Runs drawn around known task means: the interval of the mean covers the known mean nearly 95 % of the time."""
+    """Runs drawn around known task means: about 95 % of the intervals hold the known mean."""
     rng = np.random.default_rng(1)
     means = np.array([0.0, 10.0, 30.0])
     held = 0
