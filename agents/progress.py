@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on a terminal, log lines elsewhere, nothing for what takes no second."""
+"""How far a long job is: a bar on a terminal, a log line now and then elsewhere."""
 
 from __future__ import annotations
 
@@ -6,57 +6,90 @@ import logging
 import sys
 import time
 from types import TracebackType
-from typing import Final, Self
 
 from tqdm import tqdm
 
-logger = logging.getLogger(__name__)
-
-QUIET_S: Final = 1.0
-LINE_EVERY_S: Final = 10.0
+_LOGGER = logging.getLogger(__name__)
 
 
 class Progress:
-    """Counts the units of one piece of work; use it as a context manager.
+    """Counts units of work and shows them with a few numbers.
 
-    Args:
-        title: What is being done.
-        total: Number of units.
-        unit: What is counted.
-        bar: Draw a bar; None draws one if standard error is a terminal, and writes log lines otherwise.
+    Example:
+        >>> with Progress("imitation", total=2, unit="epoch") as progress:
+        ...     progress.update(loss=0.5)
+        ...     progress.update(loss=0.25)
+        >>> progress.done
+        2
+
+    Attributes:
+        done: Units done so far.
     """
 
-    def __init__(self, title: str, total: int, unit: str, bar: bool | None = None) -> None:
+    def __init__(
+        self,
+        title: str,
+        total: int | None = None,
+        *,
+        unit: str = "step",
+        done: int = 0,
+        every_s: float = 10.0,
+        terminal: bool | None = None,
+    ) -> None:
+        """Start counting.
+
+        Args:
+            title: What is being done.
+            total: Units in all, if known.
+            unit: What is counted.
+            done: Units done before, by a run that is resumed.
+            every_s: Seconds between two log lines off a terminal.
+            terminal: Whether to draw a bar; by default where standard error is a terminal.
+        """
         self.title = title
         self.total = total
         self.unit = unit
-        self.done = 0
-        shown = sys.stderr.isatty() if bar is None else bar
-        self._bar = (
-            tqdm(total=total, desc=title, unit=f" {unit}", delay=QUIET_S, leave=False) if shown else None
-        )
-        self._began = time.perf_counter()
-        self._next_line = self._began + QUIET_S
+        self.done = done
+        self.every_s = every_s
+        self._start = self._last = time.monotonic()
+        self._first = done
+        self._numbers: dict[str, float] = {}
+        self._bar: tqdm | None = None
+        if sys.stderr.isatty() if terminal is None else terminal:
+            self._bar = tqdm(total=total, initial=done, desc=title, unit=f" {unit}", dynamic_ncols=True)
 
-    def __enter__(self) -> Self:
+    def update(self, amount: int = 1, **numbers: float) -> None:
+        """Count `amount` more units; `numbers` replace those shown before."""
+        self.done += amount
+        self._numbers.update(numbers)
+        if self._bar is not None:
+            self._bar.set_postfix(
+                {key: f"{value:.4g}" for key, value in self._numbers.items()}, refresh=False
+            )
+            self._bar.update(amount)
+        elif time.monotonic() - self._last >= self.every_s:
+            self._log()
+
+    def close(self) -> None:
+        """End the bar, or log the last line."""
+        if self._bar is not None:
+            self._bar.close()
+        else:
+            self._log()
+
+    def __enter__(self) -> Progress:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._bar is not None:
-            self._bar.close()
-        elapsed = time.perf_counter() - self._began
-        if kind is None and elapsed >= QUIET_S:
-            logger.info("%s: %d %s in %.1f s", self.title, self.done, self.unit, elapsed)
+        self.close()
 
-    def advance(self, units: int) -> None:
-        """Count finished units."""
-        self.done += units
-        if self._bar is not None:
-            self._bar.update(units)
-            return
-        now = time.perf_counter()
-        if now >= self._next_line and self.done < self.total:
-            logger.info("%s: %d of %d %s", self.title, self.done, self.total, self.unit)
-            self._next_line = now + LINE_EVERY_S
+    def _log(self) -> None:
+        self._last = time.monotonic()
+        elapsed = self._last - self._start
+        rate = (self.done - self._first) / elapsed if elapsed > 0 else 0.0
+        of_total = f" of {self.total}" if self.total is not None else ""
+        numbers = "".join(f", {key} {value:.4g}" for key, value in self._numbers.items())
+        speed = f"{rate:.3g} {self.unit}/s"
+        _LOGGER.info("%s: %d%s %ss, %s%s", self.title, self.done, of_total, self.unit, speed, numbers)

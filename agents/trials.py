@@ -102,7 +102,7 @@ def roll_all(run: Run, contender: Contender) -> list[Result]:
         shapes.setdefault(shape_of(case.instance), []).append(i)
     samples = contender.spec.samples
     total = len(run.cases) * len(contender.makers) * samples
-    with Progress(contender.spec.text, total, "schedules", run.progress) as progress:
+    with Progress(contender.spec.text, total, unit="schedule", terminal=run.progress) as progress:
         for members in shapes.values():
             width = _warm_up(run, contender, members[0])
             for number, make in enumerate(contender.makers):
@@ -112,7 +112,7 @@ def roll_all(run: Run, contender: Contender) -> list[Result]:
                         chunk = slots[start : start + width]
                         seed = _derived_seed(run.seed, number, int(greedy), members[0], start)
                         _roll_chunk(run, contender, make, greedy, seed, chunk, results)
-                        progress.advance(len(chunk))
+                        progress.update(len(chunk))
     return results
 
 
@@ -215,7 +215,7 @@ def solve_all(run: Run, spec: PolicySpec, solver: Solver) -> list[Result]:
     """What a solver makes of every instance."""
     results = []
     limit = _time_limit(spec, run.time_limit_s)
-    with Progress(spec.text, len(run.cases), "instances", run.progress) as progress:
+    with Progress(spec.text, len(run.cases), unit="instance", terminal=run.progress) as progress:
         for case in run.cases:
             began = time.perf_counter()
             solution = solver.solve(case.instance, limit, run.seed)
@@ -228,7 +228,7 @@ def solve_all(run: Run, spec: PolicySpec, solver: Solver) -> list[Result]:
                     proved=solution.status == "optimal",
                 )
             )
-            progress.advance(1)
+            progress.update(1)
     return results
 
 
