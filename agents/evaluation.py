@@ -33,12 +33,16 @@ from makespan.agents.trials import (
     solve_all,
     vector_env_maker,
 )
-from makespan.envs.core.errors import InvalidScheduleError
+from makespan.envs.core.errors import InvalidScheduleError, MakespanError
 from makespan.envs.core.family import Family
 
 logger = logging.getLogger(__name__)
 
 TOLERANCE: Final = 1e-6  # objectives are sums of integers
+
+
+class EvaluationError(MakespanError, ValueError):
+    """An evaluation that has nothing to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +86,11 @@ def evaluate(
     Raises:
         UnknownNameError: A policy is not known.
         PolicySpecError: A policy string cannot be read, or a solver does not take its options.
-        ValueError: There is nothing to evaluate.
+        EvaluationError: There is nothing to evaluate.
     """
     specs, methods = parse_policies(policies, family.name)
     if not specs:
-        raise ValueError("policies: none given; expected at least one")
+        raise EvaluationError("policies: none given; expected at least one")
     contenders = {
         spec.text: make_contender(spec, family.name, env_id, load_policy)
         for spec in specs
@@ -97,7 +101,7 @@ def evaluate(
     if instances is None:
         instances = sample_instances(env_id, episodes, seed, **(env_kwargs or {}))
     if not len(instances):
-        raise ValueError("instances: none given; expected at least one")
+        raise EvaluationError("instances: none given; expected at least one")
     cases = _cases(family, instances, seed, drawn)
     run = Run(family, env_id, cases, seed, time_limit_s, vector_env_maker(env_id), progress)
     results: dict[str, list[Result]] = {}
