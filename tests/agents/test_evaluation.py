@@ -20,21 +20,8 @@ from makespan.envs.core.errors import UnknownNameError
 from makespan.envs.core.policy import RandomPolicy
 
 ROW_KEYS = [
-    field.strip()
-    for field in [
-        "env",
-        " policy",
-        " instance",
-        " seed",
-        " objective",
-        " unit",
-        " best_known",
-        " gap_pct",
-        " bound",
-        " decisions",
-        " seconds",
-        " valid",
-    ]
+    *("env", "policy", "instance", "seed", "objective", "unit"),
+    *("best_known", "gap_pct", "bound", "decisions", "seconds", "valid"),
 ]
 
 
