@@ -1,4 +1,4 @@
-"""Pictures of an evaluation and of training, drawn with Matplotlib's figures alone (no pyplot, no global state)."""
+"""Pictures of an evaluation and of training, drawn on Matplotlib figures without pyplot's global state."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -131,7 +131,7 @@ def gaps_by_group(evaluation: Evaluation) -> Figure:
 def learning_curve(run_folders: Mapping[str, Path]) -> Figure | None:
     """What the runs logged while they learned, one line a run; None where nothing can be drawn.
 
-    The metric is the first of `CURVE_METRICS` that a run has logged; its stages follow one another on the axis.
+    The metric is the first of `CURVE_METRICS` that a run has logged; its stages follow one another.
     """
     logs = {name: _read_log(folder / "metrics.jsonl") for name, folder in run_folders.items()}
     metric = next((m for m in (_find_metric(log) for log in logs.values()) if m is not None), None)
@@ -218,7 +218,7 @@ def save_plots(
 
 
 def _ranked(evaluation: Evaluation) -> list[SummaryRow]:
-    """Summary rows over all instances that have gaps, best mean first; runs of a method only as the method."""
+    """Summary rows of all instances with gaps, best mean first; a method stands for its runs."""
     runs = {run for members in evaluation.methods.values() for run in members}
     rows = [
         row
@@ -231,7 +231,7 @@ def _ranked(evaluation: Evaluation) -> list[SummaryRow]:
 def _gaps_of(evaluation: Evaluation, policy: str) -> NDArray[np.float64]:
     members = evaluation.methods.get(policy, (policy,))
     values = np.concatenate([evaluation.gaps(member) for member in members])
-    return values[np.isfinite(values)]
+    return np.asarray(values[np.isfinite(values)])
 
 
 def _shown_side_by_side(evaluation: Evaluation) -> list[str]:
@@ -250,7 +250,7 @@ def _figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _finish(axes: Axes, title: str, subtitle: str, grid: str) -> None:
+def _finish(axes: Axes, title: str, subtitle: str, grid: Literal["x", "y", "both"]) -> None:
     axes.set_title(title, loc="left", fontsize=12.5, fontweight="bold", color=INK, pad=22)
     axes.annotate(
         subtitle,

@@ -9,7 +9,7 @@ from typing import Final
 from makespan.agents.plots import save_plots
 from makespan.agents.results import EVERYTHING, Evaluation, SummaryRow, write_atomically
 
-DASH: Final = "–"
+NONE: Final = "-"
 CAPTIONS: Final[Mapping[str, str]] = {
     "gaps": "Gap of each policy over the instances.",
     "profile": "Share of instances solved within a gap.",
@@ -61,7 +61,7 @@ def markdown(evaluation: Evaluation, *, title: str | None = None, plots: Sequenc
 
 
 def verdicts(evaluation: Evaluation) -> list[str]:
-    """One plain sentence for each trained policy or method against the best rule, and one for invalid schedules."""
+    """A sentence for each trained policy or method against the best rule, and for invalid schedules."""
     samples = {info.policy: info.samples for info in evaluation.policies}
     samples |= {method: samples[runs[0]] for method, runs in evaluation.methods.items()}
     rows = {row.policy: row for row in evaluation.summary if row.group == EVERYTHING}
@@ -127,7 +127,7 @@ def summary_table(evaluation: Evaluation) -> str:
     lines = []
     for row in _sorted(evaluation, EVERYTHING):
         best = row.best_rule == row.policy
-        wins = DASH if row.wins is None else f"{row.wins} / {row.ties} / {row.losses}"
+        wins = NONE if row.wins is None else f"{row.wins} / {row.ties} / {row.losses}"
         kind = f"{row.runs} training runs" if row.kind == "method" else row.kind
         lines.append(
             [
@@ -166,9 +166,9 @@ def _introduction(evaluation: Evaluation) -> str:
     origin = f"drawn from seed {meta['seed']}" if meta["instances_drawn"] else "given by name or file"
     noun = "instance" if count == 1 else "instances"
     return (
-        f"{len(evaluation.policies)} policies on the same {count} {noun}, {origin}; every schedule was checked by the"
-        f" independent validator. {meta['objective']} is minimised; gaps are % above the reference:"
-        f" {_references(evaluation)}."
+        f"{len(evaluation.policies)} policies on the same {count} {noun}, {origin}; every schedule was"
+        f" checked by the independent validator. {meta['objective']} is minimised; gaps are % above the"
+        f" reference: {_references(evaluation)}."
     )
 
 
@@ -193,11 +193,12 @@ def _method(evaluation: Evaluation) -> str:
     assert isinstance(planners, Sequence)
     modes = sorted({info.sgs for info in evaluation.policies if info.sgs is not None})
     lines = [
-        "Intervals are 95 % percentile bootstrap intervals (2 000 resamples) over instances, over training runs within"
-        " each instance where a method has several. The best rule is chosen by mean gap on these same instances, which"
-        " favours the rule; best-of-N policies meet best-of-N rules where there are any.",
+        "Intervals are 95 % percentile bootstrap intervals (2 000 resamples) over instances, over training"
+        " runs within each instance where a method has several. The best rule is chosen by mean gap on these same"
+        " instances, which favours the rule; best-of-N policies meet best-of-N rules where there are any.",
         "Seconds are wall-clock; policies run in batches whose time is shared out evenly over the instances.",
-        f"Best of N: the greedy schedule and N - 1 samples; rules with log-normal noise, sigma = {meta['rule_noise_sigma']}.",
+        f"Best of N: the greedy schedule and N - 1 samples; rules with log-normal noise, sigma ="
+        f" {meta['rule_noise_sigma']}.",
         f"Best-known values: {'; '.join(map(str, sources)) or 'none for these instances'}.",
         f"Solver time limit: {meta['time_limit_s']} s for an instance unless an option says otherwise.",
         f"Machine: {machine['cpu_count']} processors. Versions: "
@@ -224,15 +225,15 @@ def _table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 
 def _interval(value: float | None, low: float | None, high: float | None, sign: str = "") -> str:
     if value is None:
-        return DASH
+        return NONE
     if low is None or high is None:
         return f"{value:{sign}.2f}"
     return f"{value:{sign}.2f} [{low:{sign}.2f}, {high:{sign}.2f}]"
 
 
 def _number(value: float | None, form: str) -> str:
-    return DASH if value is None else f"{value:{form}}"
+    return NONE if value is None else f"{value:{form}}"
 
 
 def _percent(value: float | None) -> str:
-    return DASH if value is None else f"{value:.2f} %"
+    return NONE if value is None else f"{value:.2f} %"

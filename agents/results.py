@@ -217,68 +217,6 @@ def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None
         temporary.unlink(missing_ok=True)
 
 
-def summarised(self) -> Evaluation:
-        """The same with its summary computed."""
-        return replace(self, summary=tuple(summarise(self)))
-
-    def to_json(self) -> str:
-        """The document `{"rows": [...], "summary": [...], "meta": {...}}`; missing numbers are null."""
-        meta = {
-            **self.meta,
-            "policies": [asdict(info) for info in self.policies],
-            "instances": [asdict(info) for info in self.instances],
-            "methods": {name: list(members) for name, members in self.methods.items()},
-        }
-        document = {
-            "rows": list(map(asdict, self.rows)),
-            "summary": list(map(asdict, self.summary)),
-            "meta": meta,
-        }
-        return json.dumps(document, indent=1, allow_nan=False) + "\n"
-
-    def to_csv(self) -> str:
-        """The rows as CSV with a header; empty where JSON has null."""
-        buffer = io.StringIO()
-        writer = csv.DictWriter(buffer, [column.name for column in fields(Row)], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in self.rows)
-        return buffer.getvalue()
-
-    def save_json(self, path: str | os.PathLike[str]) -> None:
-        """Write the JSON document, whole or not at all."""
-        write_atomically(path, self.to_json())
-
-    def save_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write the rows as CSV, whole or not at all."""
-        write_atomically(path, self.to_csv())
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Evaluation:
-        """Read what `save_json` wrote; schedules are not in it."""
-        document = json.loads(Path(path).read_text(encoding="utf-8"))
-        meta = document["meta"]
-        return cls(
-            rows=tuple(Row(**row) for row in document["rows"]),
-            summary=tuple(SummaryRow(**row) for row in document["summary"]),
-            policies=tuple(PolicyInfo(**info) for info in meta.pop("policies")),
-            instances=tuple(InstanceInfo(**info) for info in meta.pop("instances")),
-            methods={name: tuple(members) for name, members in meta.pop("methods").items()},
-            meta=meta,
-        )
-
-
-def write_atomically(path: str | os.PathLike[str], text: str) -> None:
-    """Write a text file through a neighbour and a rename, so that nobody ever sees half of it."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def summarise(evaluation: Evaluation) -> list[SummaryRow]:
     """One row for each group and policy, then each method that stands for several training runs."""
     summary = []
