@@ -75,7 +75,7 @@ MACHINE_FEATURES: Final = (
 )
 SYSTEM_FEATURES: Final = (
     Feature("progress", "scheduled operations / operations", high=1.0),
-    Feature("bound", "lower bound / LB0 - 1"),
+    Feature("bound", "(lower bound - LB0) / LB0"),
     Feature("now", "earliest possible start of an unscheduled operation / LB0"),
     Feature("makespan", "makespan of the partial schedule / LB0"),
     Feature("allowed", "allowed candidates / jobs"),
@@ -265,7 +265,7 @@ def write_dynamic(shops: Shops, graph: Graph, b: int) -> None:
     _write_machines(shops, graph, b)
     clock, system_x, scale = shops.clock, graph.system_x, _scale(shops, b)
     system_x[b, 0, 0] = np.float32(clock[b, SCHEDULED]) / np.float32(clock[b, OPERATIONS])
-    system_x[b, 0, 1] = clock[b, BOUND] * scale - np.float32(1.0)
+    system_x[b, 0, 1] = (clock[b, BOUND] - clock[b, INITIAL_BOUND]) * scale
     system_x[b, 0, 2] = clock[b, NOW] * scale
     system_x[b, 0, 3] = clock[b, MAKESPAN] * scale
     system_x[b, 0, 4] = np.float32(clock[b, ALLOWED]) / np.float32(clock[b, JOBS])
