@@ -97,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
             description=f"{summary[0].upper()}{summary[1:]}.",
             parents=[common],
             allow_abbrev=False,
-            add_help=name not in ("train", "bench"),  # these show more than argparse knows
+            add_help=name != "train",  # which shows more than argparse knows
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         command.set_defaults(takes_more=_takes_nothing, parser=command)
@@ -181,8 +181,9 @@ def _generator_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _bench_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-h", "--help", action="store_true", help="show this and the family's options")
-    parser.add_argument("family", nargs="?", default="jobshop", metavar="FAMILY", help="jobshop")
+    parser.epilog = "Further options are handed to the family's benchmark."
+    parser.add_argument("family", metavar="FAMILY", help="jobshop")
+    parser.add_argument("--out", metavar="DIR", help="write the tables there")
     parser.set_defaults(takes_more=lambda args: True)
 
 

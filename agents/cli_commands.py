@@ -111,7 +111,8 @@ def render(args: argparse.Namespace) -> int:
 def bench(args: argparse.Namespace) -> int:
     """Hand over to the family's benchmark, options and all."""
     module = _module("makespan.agents.bench", "the benchmark")
-    status: int | None = module.main([args.family, *args.rest, *(["--help"] if args.help else [])])
+    out = [] if args.out is None else ["--out", args.out]
+    status: int | None = module.main([args.family, *out, *args.rest])
     return status or 0
 
 
