@@ -60,13 +60,11 @@ def evaluate(args: argparse.Namespace) -> int:
         result.save_json(args.json)
     if args.csv:
         result.save_csv(args.csv)
-    for sentence in report.verdicts(result):
-        echo(sentence)
-    echo()
     echo(report.summary_table(result))
     if len(result.groups) > 1:
-        echo()
-        echo(report.group_table(result))
+        echo(f"\n{report.group_table(result)}")
+    if any(info.kind == "learned" for info in result.policies):
+        echo("\n" + "\n".join(report.verdicts(result)))
     if args.plots:
         echo(f"report: {report.write_report(args.plots, result)}")
     return 0 if all(row.valid for row in result.rows) else 1
@@ -220,7 +218,8 @@ def _env_kwargs(args: argparse.Namespace, named: bool) -> dict[str, Any]:
         except (TypeError, ValueError) as error:
             if isinstance(error, MakespanError):
                 raise
-            raise UsageError(f"generator: {error}") from error
+            # Gymnasium appends the whole call to the message
+            raise UsageError(f"generator: {str(error).partition(' was raised from')[0]}") from error
     return keywords
 
 

@@ -17,14 +17,6 @@ from makespan.agents.run_folder import RunFolder
 ROOT = Path(__file__).parents[2]
 JOB_SHOP = "makespan/JobShop-v0"
 HEAVY = ("torch", "torch_geometric", "stable_baselines3", "ortools", "matplotlib", "tensorboard")
-    "torch",
-    "torch_geometric",
-    "stable_baselines3",
-    "sb3_contrib",
-    "ortools",
-    "matplotlib",
-    "tensorboard",
-)
 HELP = f"""
 import sys
 from makespan.agents.cli import main
@@ -139,7 +131,7 @@ def test_solve_prints_checks_and_writes(tmp_path: Path) -> None:
 
 def test_solver_without_the_option_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     """Guards --workers with a solver that has none."""
-    assert cli.main(["solve", JOB_SHOP, "ft06", "--solver", "shifting_bottleneck", "--workers", "2"]) == 2
+    assert cli.main(["solve", JOB_SHOP, "ft06", "--solver", "tabu_search", "--workers", "2"]) == 2
     assert "takes no option workers" in capsys.readouterr().err
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gymnasium
 import pytest
 
 from makespan.agents.config import (
@@ -17,7 +18,8 @@ from makespan.agents.config import (
 )
 from makespan.agents.typed_config import ConfigError
 from makespan.envs.core.errors import UnknownNameError
-from makespan.envs.registration import env_ids
+from makespan.envs.core.policy import rules_of, solvers_of
+from makespan.envs.registration import env_ids, get_family
 
 
 @pytest.mark.parametrize("name", preset_names())
@@ -27,6 +29,21 @@ def test_every_preset_loads_and_trains_something(name: str) -> None:
     assert config.name == name
     assert config.env.id in env_ids()
     assert config.imitation.enabled or config.self_labelling.enabled or config.ppo.enabled
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_presets_name_what_exists(name: str) -> None:
+    """Guards presets from failing hours into a run: their rules, solvers, instances and generators exist."""
+    config = load_preset(name)
+    family = get_family(config.env.id)
+    assert set(config.evaluation.rules) <= rules_of(family.name).keys()
+    assert set(config.evaluation.solvers) <= solvers_of(family.name).keys()
+    for instance in config.evaluation.instances:
+        assert family.find_instances(instance)
+    stages = (config.imitation, config.self_labelling, config.ppo, config.evaluation)
+    for shape in {shape for stage in stages for shape in (*stage.shapes, *config.imitation.dagger_shapes)}:
+        sizes = {"num_jobs": shape.num_jobs, "num_machines": shape.num_machines}
+        gymnasium.make(config.env.id, generator=shape.generator, **sizes).close()
 
 
 @pytest.mark.parametrize("name", preset_names())
