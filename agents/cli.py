@@ -39,7 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not arguments:
         echo(parser.format_help())
         return 2
-    args, args.rest = parser.parse_known_args(arguments)
+    args, rest = parser.parse_known_args(arguments)
+    args.rest = rest
     logging.basicConfig(level=logging.DEBUG if args.debug else logging.INFO, format="%(message)s")
     try:
         if args.rest and not args.takes_more(args):
