@@ -37,15 +37,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = _parser()
     if not arguments:
-        echo(parser.format_help())
+        complain(parser.format_help())
         return 2
     args, rest = parser.parse_known_args(arguments)
     args.rest = rest
-    logging.basicConfig(level=logging.DEBUG if args.debug else logging.INFO, format="%(message)s")
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("makespan").setLevel(logging.DEBUG if args.debug else logging.INFO)
     try:
         if args.rest and not args.takes_more(args):
             raise UsageError(_unrecognised(args.rest[0], args.parser))
-        return _command(args.command)(args)
+        status = _command(args.command)(args)
+        sys.stdout.flush()
     except BrokenPipeError:  # the reader of our output has gone, e.g. `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -57,6 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         complain("interrupted")
         return 130
+    return status
 
 
 def echo(text: str = "") -> None:
