@@ -2,7 +2,7 @@
 
 A schedule is feasible if every operation runs once, for its whole duration, on one of its machines, after its
 job's release and after the job's previous operation has ended, and if of any two operations on a machine
-one ends before the other starts. Operations of zero duration are legal; they too must not fall inside another.
+one ends before the other starts. Operations of zero duration are legal; they too may not fall inside another.
 """
 
 from __future__ import annotations
