@@ -200,7 +200,8 @@ def _method(evaluation: Evaluation) -> str:
     lines = [
         "Intervals are 95 % percentile bootstrap intervals (2 000 resamples) over instances, over training"
         " runs within each instance where a method has several. The best rule is chosen by mean gap on these"
-        " same instances, which favours the rule; best-of-N policies meet best-of-N rules where there are any.",
+        " same instances, which favours the rule; best-of-N policies meet best-of-N rules where there are"
+        " any.",
         "Seconds are wall-clock; policies run in batches whose time is shared out evenly over the instances.",
         f"Best of N: the greedy schedule and N - 1 samples; rules with log-normal noise, sigma ="
         f" {meta['rule_noise_sigma']}.",
