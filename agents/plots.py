@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from makespan.agents import statistics
-from makespan.agents.results import EVERYTHING, Evaluation, SummaryRow, write_atomically
+from makespan.agents.results import EVERYTHING, Evaluation, SummaryRow
+from makespan.envs.core.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -209,6 +210,7 @@ def save_plots(
     figures["gantt"] = gantt(evaluation)
     figures["learning"] = learning_curve(run_folders) if run_folders else None
     written = []
+    Path(folder).mkdir(parents=True, exist_ok=True)
     for name, figure in figures.items():
         if figure is None:
             continue

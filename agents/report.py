@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from makespan.agents.plots import save_plots
-from makespan.agents.results import EVERYTHING, Evaluation, SummaryRow, write_atomically
+from makespan.agents.results import EVERYTHING, Evaluation, SummaryRow
+from makespan.envs.core.files import write_atomically
 
 NONE: Final = "-"
 CAPTIONS: Final[Mapping[str, str]] = {
