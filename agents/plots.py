@@ -187,13 +187,13 @@ def gantt(evaluation: Evaluation) -> Figure | None:
 
     instance = min(sizes, key=lambda name: sizes[name])
     info = next(info for info in evaluation.instances if info.instance == instance)
-    objective = {row.policy: row.objective for row in evaluation.rows if row.instance == instance}
+    unit = str(evaluation.meta["unit"])
     return side_by_side(
-        {f"{name}: {_round(objective[name])}": evaluation.schedules[name, instance] for name in names},
+        {name: evaluation.schedules[name, instance] for name in names},
         title=f"Instance {instance}",
         reference=info.reference,
         reference_name=info.reference_kind,
-        time_label=f"time ({evaluation.meta.get('unit', '')})",
+        time_label=unit if unit.startswith("time") else f"time ({unit})",
     )
 
 
@@ -240,13 +240,13 @@ def _gaps_of(evaluation: Evaluation, policy: str) -> NDArray[np.float64]:
 
 
 def _shown_side_by_side(evaluation: Evaluation) -> list[str]:
+    """Best rule, best trained policy, best solver; the next best where these are fewer than two."""
     rows = [row for row in evaluation.summary if row.group == EVERYTHING and row.kind != "method"]
     rows = sorted(rows, key=lambda row: _nan(row.mean_gap_pct, math.inf))
-    kinds = [
-        next((row.policy for row in rows if row.kind == kind), None) for kind in ("rule", "learned", "solver")
-    ]
-    names = [name for name in kinds if name is not None]
-    return names or [row.policy for row in rows[:2]]
+    best = {row.kind: row.policy for row in reversed(rows)}
+    names = [best[kind] for kind in ("rule", "learned", "solver") if kind in best]
+    others = [row.policy for row in rows if row.policy not in names]
+    return names + others[: max(0, 2 - len(names))]
 
 
 def _figure(width: float, height: float) -> Figure:
@@ -333,7 +333,3 @@ def _smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _nan(value: float | None, instead: float = math.nan) -> float:
     return instead if value is None else value
-
-
-def _round(value: float | None) -> str:
-    return "none" if value is None else f"{value:g}"

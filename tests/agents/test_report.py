@@ -14,6 +14,7 @@ from choice_family import CHOICE, ENV_ID, LARGE, SAME, SMALL
 from makespan.agents import plots, report
 from makespan.agents.evaluation import evaluate
 from makespan.agents.results import Evaluation, InstanceInfo, PolicyInfo, Row, SummaryRow
+from makespan.envs.core import gantt
 from makespan.envs.core.schedule import Schedule
 
 META = {
@@ -178,7 +179,6 @@ def test_profile_is_the_statistics(tmp_path):
 
 def test_gantt_shows_the_best_of_each_kind(monkeypatch):
     """Side by side on the smallest instance: best rule, best trained policy, best solver, in this order."""
-    gantt = pytest.importorskip("makespan.envs.core.gantt")
     kinds = {"bad": "rule", "rule": "rule", "net": "learned", "exact": "solver"}
     gaps = {"bad": [9.0, 9.0], "rule": [4.0, 4.0], "net": [3.0, 3.0], "exact": [0.0, 0.0]}
 
@@ -191,7 +191,7 @@ def test_gantt_shows_the_best_of_each_kind(monkeypatch):
     asked = {}
     monkeypatch.setattr(gantt, "side_by_side", lambda charts, **rest: asked.update(rest, charts=charts))
     plots.gantt(result)
-    assert list(asked["charts"]) == ["rule: 104", "net: 103", "exact: 100"]
+    assert list(asked["charts"]) == ["rule", "net", "exact"]
     assert asked["title"] == "Instance i1"
     assert asked["reference"] == 100.0
 
