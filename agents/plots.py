@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from makespan.agents import statistics
-from makespan.agents.results import EVERYTHING, Evaluation, SummaryRow, write_atomically
+from makespan.agents.results import EVERYTHING, Evaluation, SummaryRow
+from makespan.envs.core.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,6 +35,7 @@ LINE_COLOURS: Final = ("#407ab9", "#d9702b", "#3b9982", "#6e4296", "#cf5c64", "#
 DASHES: Final[Mapping[str, str]] = {"rule": "-", "learned": "-", "method": "-", "solver": "--"}
 MOST_BOXES: Final = 16
 MOST_LINES: Final = 8
+DENSE: Final = 40  # points from which on a learning curve is smoothed
 # What a learning curve shows, the first that a run has logged: the end of the name decides.
 CURVE_METRICS: Final = ("gap_pct", "gap", "objective", "makespan", "return", "reward", "accuracy", "loss")
 
@@ -73,22 +75,27 @@ def gap_boxes(evaluation: Evaluation) -> Figure:
 def performance_profile(evaluation: Evaluation) -> Figure:
     """Share of instances that each policy solves within a gap."""
     rows = _ranked(evaluation)[:MOST_LINES]
-    figure = _figure(8.0, 4.6)
+    figure = _figure(9.0, 4.4)
     axes = figure.subplots()
     gaps = {row.policy: _gaps_of(evaluation, row.policy) for row in rows}
-    highest = max((float(np.quantile(values, 0.98)) for values in gaps.values()), default=1.0)
-    lowest = min([0.0, *(float(values.min()) for values in gaps.values())])
-    thresholds = np.linspace(lowest, max(highest, lowest + 1.0), 500)
+    everything = np.concatenate(list(gaps.values()))
+    lowest, highest = min(0.0, float(everything.min())), float(np.quantile(everything, 0.99))
+    highest = max(highest, lowest + 1.0)
     for colour, row in zip(LINE_COLOURS, rows, strict=False):
+        values = np.unique(gaps[row.policy])
+        thresholds = np.concatenate([[values[0]], values, [max(highest, values[-1])]])
         shares = 100 * statistics.performance_profile(gaps[row.policy], thresholds)
+        shares[0] = 0.0
         style = DASHES.get(row.kind, ":")
-        axes.plot(thresholds, shares, color=colour, linestyle=style, linewidth=2.0, label=row.policy)
-    axes.set_xlim(thresholds[0], thresholds[-1])
-    axes.set_ylim(0, 103)
+        axes.step(
+            thresholds, shares, where="post", color=colour, linestyle=style, linewidth=2.0, label=row.policy
+        )
+    axes.set_xlim(lowest, highest)
+    axes.set_ylim(0, 102)
     axes.set_xlabel(_gap_label(evaluation))
     axes.set_ylabel("instances within that gap (%)")
     _finish(axes, "Performance profile", "further up and left is better · dashed: solvers", grid="both")
-    axes.legend(frameon=False, fontsize=9, loc="lower right", labelcolor=INK)
+    _legend_outside(axes)
     return figure
 
 
@@ -124,47 +131,44 @@ def gaps_by_group(evaluation: Evaluation) -> Figure:
     axes.set_xlim(-0.5, len(groups) - 0.5)
     axes.set_ylabel(_gap_label(evaluation))
     _finish(axes, "Gap by instance group", "mean with 95 % bootstrap interval", grid="y")
-    axes.legend(frameon=False, fontsize=9, labelcolor=INK, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    _legend_outside(axes)
     return figure
 
 
 def learning_curve(run_folders: Mapping[str, Path]) -> Figure | None:
-    """What the runs logged while they learned, one line a run; None where nothing can be drawn.
+    """What the runs logged while they learned, a panel for each stage, a line for each run.
 
-    The metric is the first of `CURVE_METRICS` that a run has logged; its stages follow one another.
+    The metric is the first of `CURVE_METRICS` that a run has logged; None where there is none to draw.
     """
     logs = {name: _read_log(folder / "metrics.jsonl") for name, folder in run_folders.items()}
     metric = next((m for m in (_find_metric(log) for log in logs.values()) if m is not None), None)
     if metric is None:
         return None
-    figure = _figure(8.0, 4.2)
-    axes = figure.subplots()
-    for colour, (name, log) in zip(LINE_COLOURS, logs.items(), strict=False):
-        steps, values, starts = _curve(log, metric)
-        if not len(steps):
-            continue
-        dense = len(steps) > 40
-        axes.plot(steps, values, color=colour, linewidth=1.0, alpha=0.3 if dense else 0.0)
-        shown = _smooth(values) if dense else values
-        marker = None if dense else "o"
-        axes.plot(steps, shown, color=colour, linewidth=2.0, marker=marker, markersize=4, label=name)
-        for stage, start in starts.items() if len(logs) == 1 and len(starts) > 1 else ():
-            axes.axvline(start, color=MUTED, linewidth=0.9, linestyle=":")
-            place = (start, 0.99)
-            axes.annotate(
-                f" {stage}",
-                place,
-                xycoords=("data", "axes fraction"),
-                va="top",
-                fontsize=8.5,
-                color=MUTED,
-            )
-    axes.set_xlabel("steps, stage after stage")
-    axes.set_ylabel(metric.replace("_pct", " (%)").replace("_", " "))
-    _finish(axes, "Learning curve", "thick: running mean where there are many points", grid="both")
+    curves = {name: _curves(log, metric) for name, log in logs.items()}
+    stages = list(dict.fromkeys(stage for curve in curves.values() for stage in curve))
+    figure = _figure(max(8.0, 1.0 + 3.6 * len(stages)), 4.2)
+    panels = figure.subplots(1, len(stages), sharey=True, squeeze=False)[0]
+    for number, (axes, stage) in enumerate(zip(panels, stages, strict=True)):
+        for colour, (name, curve) in zip(LINE_COLOURS, curves.items(), strict=False):
+            if stage in curve:
+                _draw_curve(axes, *curve[stage], colour, name)
+        axes.set_xlabel("step")
+        _finish(axes, "Learning curve" if number == 0 else "", stage.replace("_", " "), grid="both")
+    panels[0].set_ylabel(metric.replace("_pct", " (%)").replace("_", " "))
     if len(logs) > 1:
-        axes.legend(frameon=False, fontsize=9, labelcolor=INK)
+        panels[-1].legend(frameon=False, fontsize=9, labelcolor=INK)
     return figure
+
+
+def _draw_curve(
+    axes: Axes, steps: NDArray[np.float64], values: NDArray[np.float64], colour: str, name: str
+) -> None:
+    """A line with points; where there are many points, their running mean over the pale line."""
+    if steps.size <= DENSE:
+        axes.plot(steps, values, color=colour, linewidth=2.0, marker="o", markersize=4, label=name)
+        return
+    axes.plot(steps, values, color=colour, linewidth=1.0, alpha=0.3)
+    axes.plot(steps, _smooth(values), color=colour, linewidth=2.0, label=name)
 
 
 def gantt(evaluation: Evaluation) -> Figure | None:
@@ -183,13 +187,13 @@ def gantt(evaluation: Evaluation) -> Figure | None:
 
     instance = min(sizes, key=lambda name: sizes[name])
     info = next(info for info in evaluation.instances if info.instance == instance)
-    objective = {row.policy: row.objective for row in evaluation.rows if row.instance == instance}
+    unit = str(evaluation.meta["unit"])
     return side_by_side(
-        {f"{name}: {_round(objective[name])}": evaluation.schedules[name, instance] for name in names},
+        {name: evaluation.schedules[name, instance] for name in names},
         title=f"Instance {instance}",
         reference=info.reference,
         reference_name=info.reference_kind,
-        time_label=f"time ({evaluation.meta.get('unit', '')})",
+        time_label=unit if unit.startswith("time") else f"time ({unit})",
     )
 
 
@@ -206,6 +210,7 @@ def save_plots(
     figures["gantt"] = gantt(evaluation)
     figures["learning"] = learning_curve(run_folders) if run_folders else None
     written = []
+    Path(folder).mkdir(parents=True, exist_ok=True)
     for name, figure in figures.items():
         if figure is None:
             continue
@@ -235,13 +240,13 @@ def _gaps_of(evaluation: Evaluation, policy: str) -> NDArray[np.float64]:
 
 
 def _shown_side_by_side(evaluation: Evaluation) -> list[str]:
+    """Best rule, best trained policy, best solver; the next best where these are fewer than two."""
     rows = [row for row in evaluation.summary if row.group == EVERYTHING and row.kind != "method"]
     rows = sorted(rows, key=lambda row: _nan(row.mean_gap_pct, math.inf))
-    kinds = [
-        next((row.policy for row in rows if row.kind == kind), None) for kind in ("rule", "learned", "solver")
-    ]
-    names = [name for name in kinds if name is not None]
-    return names or [row.policy for row in rows[:2]]
+    best = {row.kind: row.policy for row in reversed(rows)}
+    names = [best[kind] for kind in ("rule", "learned", "solver") if kind in best]
+    others = [row.policy for row in rows if row.policy not in names]
+    return names + others[: max(0, 2 - len(names))]
 
 
 def _figure(width: float, height: float) -> Figure:
@@ -279,6 +284,10 @@ def _kind_legend(axes: Axes, kinds: Sequence[str]) -> None:
         axes.legend(handles, shown, frameon=False, fontsize=9, labelcolor=INK, loc="best")
 
 
+def _legend_outside(axes: Axes) -> None:
+    axes.legend(frameon=False, fontsize=9, labelcolor=INK, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+
+
 def _gap_label(evaluation: Evaluation) -> str:
     kinds = list(dict.fromkeys(info.reference_kind for info in evaluation.instances))
     return f"gap to {' or '.join(kinds)} (%)"
@@ -302,23 +311,16 @@ def _find_metric(log: Sequence[Mapping[str, object]]) -> str | None:
     return None
 
 
-def _curve(
+def _curves(
     log: Sequence[Mapping[str, object]], metric: str
-) -> tuple[NDArray[np.float64], NDArray[np.float64], dict[str, float]]:
-    """Steps and values of a metric, the stages one after another, and where each stage starts."""
-    steps, values, starts = [], [], dict[str, float]()
-    offset, last = 0.0, 0.0
+) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Steps and values of a metric in each stage that has any."""
+    points: dict[str, list[tuple[float, float]]] = {}
     for row in log:
-        stage = str(row.get("stage", ""))
-        if stage not in starts:
-            offset = last
-            starts[stage] = offset
-        last = max(last, offset + float(str(row.get("step", 0))))
-        value = row.get(metric)
-        if isinstance(value, int | float):
-            steps.append(offset + float(str(row.get("step", 0))))
-            values.append(float(value))
-    return np.array(steps), np.array(values), starts
+        value, step = row.get(metric), row.get("step")
+        if isinstance(value, int | float) and isinstance(step, int | float):
+            points.setdefault(str(row.get("stage", "")), []).append((step, value))
+    return {stage: (np.array(p)[:, 0], np.array(p)[:, 1]) for stage, p in points.items()}
 
 
 def _smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -331,7 +333,3 @@ def _smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _nan(value: float | None, instead: float = math.nan) -> float:
     return instead if value is None else value
-
-
-def _round(value: float | None) -> str:
-    return "none" if value is None else f"{value:g}"

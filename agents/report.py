@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from makespan.agents.plots import save_plots
-from makespan.agents.results import EVERYTHING, Evaluation, SummaryRow, write_atomically
+from makespan.agents.results import EVERYTHING, Evaluation, SummaryRow
+from makespan.envs.core.files import write_atomically
 
 NONE: Final = "-"
 CAPTIONS: Final[Mapping[str, str]] = {
@@ -116,7 +117,14 @@ def verdict(row: SummaryRow, rule: SummaryRow | None) -> str:
 def summary_table(evaluation: Evaluation) -> str:
     """Every policy over all instances, best mean gap first."""
     header = [
-        *("policy", "kind", "mean gap % [95 % CI]", "IQM % [95 % CI]", "difference to best rule [95 % CI]"),
+        *(
+            "policy",
+            "kind",
+            "mean gap % [95 % CI]",
+            "IQM % [95 % CI]",
+            "best rule",
+            "difference to it [95 % CI]",
+        ),
         *(
             "win / tie / loss",
             f"mean {evaluation.meta.get('objective', 'objective')}",
@@ -126,7 +134,6 @@ def summary_table(evaluation: Evaluation) -> str:
     ]
     lines = []
     for row in _sorted(evaluation, EVERYTHING):
-        best = row.best_rule == row.policy
         wins = NONE if row.wins is None else f"{row.wins} / {row.ties} / {row.losses}"
         kind = f"{row.runs} training runs" if row.kind == "method" else row.kind
         lines.append(
@@ -135,9 +142,8 @@ def summary_table(evaluation: Evaluation) -> str:
                 kind,
                 _interval(row.mean_gap_pct, row.gap_low, row.gap_high),
                 _interval(row.iqm_gap_pct, row.iqm_low, row.iqm_high),
-                "best rule"
-                if best
-                else _interval(row.difference_pct, row.difference_low, row.difference_high, "+"),
+                NONE if row.best_rule in (None, row.policy) else f"`{row.best_rule}`",
+                _interval(row.difference_pct, row.difference_low, row.difference_high, "+"),
                 wins,
                 _number(row.mean_objective, ".1f"),
                 _number(row.mean_seconds, ".3g"),
@@ -167,7 +173,7 @@ def _introduction(evaluation: Evaluation) -> str:
     noun = "instance" if count == 1 else "instances"
     return (
         f"{len(evaluation.policies)} policies on the same {count} {noun}, {origin}; every schedule was"
-        f" checked by the independent validator. {meta['objective']} is minimised; gaps are % above the"
+        f" checked by the independent validator. The {meta['objective']} is minimised; gaps are % above the"
         f" reference: {_references(evaluation)}."
     )
 
@@ -194,8 +200,9 @@ def _method(evaluation: Evaluation) -> str:
     modes = sorted({info.sgs for info in evaluation.policies if info.sgs is not None})
     lines = [
         "Intervals are 95 % percentile bootstrap intervals (2 000 resamples) over instances, over training"
-        " runs within each instance where a method has several. The best rule is chosen by mean gap on these same"
-        " instances, which favours the rule; best-of-N policies meet best-of-N rules where there are any.",
+        " runs within each instance where a method has several. The best rule is chosen by mean gap on these"
+        " same instances, which favours the rule; best-of-N policies meet best-of-N rules where there are"
+        " any.",
         "Seconds are wall-clock; policies run in batches whose time is shared out evenly over the instances.",
         f"Best of N: the greedy schedule and N - 1 samples; rules with log-normal noise, sigma ="
         f" {meta['rule_noise_sigma']}.",
@@ -219,7 +226,7 @@ def _sorted(evaluation: Evaluation, group: str) -> list[SummaryRow]:
 
 
 def _table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    rule = ["---", *("---:" for _ in header[1:])]
+    rule = ["---" if name in ("policy", "kind", "best rule") else "---:" for name in header]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, rule, *lines))
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from makespan.agents import statistics
 from makespan.agents.contenders import Kind
 from makespan.agents.statistics import Interval
+from makespan.envs.core.files import write_atomically
 from makespan.envs.core.schedule import Schedule
 
 Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
@@ -184,10 +185,12 @@ class Evaluation:
 
     def save_json(self, path: str | os.PathLike[str]) -> None:
         """Write the JSON document, whole or not at all."""
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, self.to_json())
 
     def save_csv(self, path: str | os.PathLike[str]) -> None:
         """Write the rows as CSV, whole or not at all."""
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, self.to_csv())
 
     @classmethod
@@ -203,18 +206,6 @@ class Evaluation:
             methods={name: tuple(members) for name, members in meta.pop("methods").items()},
             meta=meta,
         )
-
-
-def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None:
-    """Write a file through a neighbour and a rename, so that nobody ever sees half of it."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def summarise(evaluation: Evaluation) -> list[SummaryRow]:
