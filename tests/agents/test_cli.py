@@ -55,7 +55,7 @@ def test_train_help_shows_the_keys_of_the_config() -> None:
     [
         (["evaluate", "makespan/JobShp-v0", "--policies", "spt"], "did you mean makespan/JobShop-v0"),
         (["evaluate", JOB_SHOP, "--policies", "sptt", "--episodes", "1"], "did you mean spt"),
-        (["evaluate", JOB_SHOP, "--policies", "spt", "--instances", "ft07"], "ft06"),
+        (["evaluate", JOB_SHOP, "--policies", "spt", "--instances", "fft06"], "did you mean ft06"),
         (["evaluate", JOB_SHOP, "--policies", "spt", "--episode", "3"], "did you mean --episodes"),
         (["evaluate", JOB_SHOP, "--policies", "spt", "--generator", "unifrm"], "did you mean uniform"),
         (["evaluate", JOB_SHOP, "--policies", "spt", "--generator", "uniform", "--num-job", "3"], "num_job"),
@@ -64,7 +64,7 @@ def test_train_help_shows_the_keys_of_the_config() -> None:
         (["evaluate", JOB_SHOP, "--policies", "spt", "--json", "no/such/x.json"], "does not exist"),
         (["evaluate", JOB_SHOP, "--policies", "cp_sat[speed=9]", "--episodes", "1"], "speed"),
         (["solve", JOB_SHOP, "ft06", "--solver", "cpsat"], "did you mean cp_sat"),
-        (["solve", JOB_SHOP, "ft6"], "ft06"),
+        (["solve", JOB_SHOP, "fft06"], "did you mean ft06"),
         (["solve", JOB_SHOP, "ft"], "expected one"),
         (["solve", JOB_SHOP, "ft06", "--gantt", "x.bmp"], ".html"),
         (["render", JOB_SHOP, "--policy", "spt", "--instance", "ft06", "--out", "x.txt"], ".gif"),
@@ -111,6 +111,17 @@ def test_errors_show_no_traceback_unless_asked(tmp_path: Path) -> None:
     assert "did you mean ppo.gamma" in run.stderr
     assert len(run.stderr.splitlines()) == 1
     assert "Traceback" in _makespan("train", "--config", str(config), "--debug").stderr
+
+
+def test_reader_that_leaves_early() -> None:
+    """Guards `makespan list rules | head -1` from a traceback."""
+    command = [sys.executable, "-m", "makespan.agents.cli", "list", "rules"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        assert run.stderr is not None
+        run.stdout.close()
+        assert run.stderr.read() == ""
+    assert run.returncode == 0
 
 
 def test_solve_prints_checks_and_writes(tmp_path: Path) -> None:
