@@ -307,8 +307,12 @@ def load_preset(name_or_path: str | Path) -> TrainConfig:
     name = str(name_or_path).removesuffix(".yaml").removeprefix("configs/")
     if name not in preset_names():
         raise UnknownNameError("preset or config file", str(name_or_path), preset_names())
-    text = (resources.files("makespan.configs") / f"{name}.yaml").read_text(encoding="utf-8")
-    return from_yaml(text, source=f"{name}.yaml")
+    return from_yaml(preset_text(name), source=f"{name}.yaml")
+
+
+def preset_text(name: str) -> str:
+    """The YAML of a shipped preset."""
+    return (resources.files("makespan.configs") / f"{name}.yaml").read_text(encoding="utf-8")
 
 
 def from_yaml(text: str, source: str = "config") -> TrainConfig:
