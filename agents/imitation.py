@@ -7,8 +7,9 @@ Scheduling Problem", NeurIPS 2024) needs no teacher: it imitates the best of the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -16,14 +17,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from makespan.agents.batch import DecisionBatch, decision_batch
+from makespan.agents.config import EnvConfig, ImitationConfig
 from makespan.agents.demonstrations import Decisions, minibatches, replay
 from makespan.agents.encoder import Memory
 from makespan.agents.labels import Labels
 from makespan.agents.network import ActorCritic, log_probabilities
+from makespan.agents.schedules import learning_rate_factor
 from makespan.envs.core.family import Family
 
-CHUNK = 64  # demonstrations replayed together
-OPEN_CHUNKS = 12  # chunks that minibatches are drawn from in turn
+CHUNK: Final = 64  # demonstrations replayed together
+OPEN_CHUNKS: Final = 12  # chunks that minibatches are drawn from in turn
+SECTION: Final = 1_000  # labels between two checkpoints
+MAX_GRAD_NORM: Final = 1.0
+WARM_UP_UPDATES: Final = 100
+FLOOR: Final = 0.02  # of the learning rate, whatever the schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,3 +145,119 @@ class MovingAverage:
         decay = min(self.decay, (1.0 + self.updates) / (10.0 + self.updates))
         for name, tensor in network.state_dict().items():
             self.weights[name].lerp_(tensor.detach(), 1.0 - decay)
+
+
+class Cloner:
+    """Behaviour cloning that can stop after any section and go on as if it never had.
+
+    A pass over the labels is cut into sections of a few chunks; each section draws from a stream of its own, so that its
+    number is all that a resumed run needs to know.
+
+    Args:
+        network: Trained in place.
+        config: Batch sizes, rates.
+        env: Where the labels are replayed.
+        labels: Groups of one shape each.
+        seed: Of the order.
+    """
+
+    def __init__(
+        self, network: ActorCritic, config: ImitationConfig, env: EnvConfig, labels: Sequence[Labels], seed: int
+    ) -> None:
+        self.network = network
+        self.config = config
+        self.env = env
+        self.labels = [group for group in labels if len(group)]
+        self.seed = seed
+        self.optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=1e-4)
+        self.average = MovingAverage(network, config.ema)
+        total = sum(len(group) for group in self.labels)
+        self.sections_per_epoch = max(1, round(total / SECTION))
+        self.num_sections = config.epochs * self.sections_per_epoch
+        self.done = 0
+
+    def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Tensors and JSON from which `restore` goes on."""
+        tensors = {
+            "network": self.network.state_dict(),
+            "average": self.average.weights,
+            "optimizer": self.optimizer.state_dict(),
+        }
+        return tensors, {"done": self.done, "updates": self.average.updates}
+
+    def restore(self, tensors: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
+        """Go on from a state."""
+        self.network.load_state_dict(tensors["network"])
+        self.average.weights = {name: tensor.clone() for name, tensor in tensors["average"].items()}
+        self.optimizer.load_state_dict(tensors["optimizer"])
+        self.average.updates = int(meta["updates"])
+        self.done = int(meta["done"])
+
+    def section(self) -> dict[str, float]:
+        """Train on the next section; returns mean loss, accuracy and the learning rate at its end."""
+        labels = self._section_labels()
+        total = sum(len(group) for group in labels)
+        rng = np.random.default_rng((self.seed, 1, self.done))
+        batches = stream(
+            self.env.id,
+            self.env.sgs,
+            labels,
+            batch_size=self.config.batch_size,
+            instances_per_batch=self.config.instances_per_batch,
+            with_tasks=self.network.config.encode == "step",
+            rng=rng,
+        )
+        self.network.train()
+        losses, hits, weights, within = [], [], [], 0.0
+        for batch in batches:
+            rate = self._learning_rate((self.done + min(1.0, within / total)) / self.num_sections)
+            loss, hit = cloning_loss(self.network, batch, self.config.label_smoothing)
+            apply_gradient(self.network, self.optimizer, loss, rate, MAX_GRAD_NORM)
+            self.average.update(self.network)
+            within += len(batch.rows) / len(batch.decisions) * batch.decisions.num_instances
+            losses.append(float(loss.detach()))
+            hits.append(hit)
+            weights.append(len(batch.rows))
+        self.done += 1
+        return {
+            "loss": float(np.average(losses, weights=weights)),
+            "accuracy": float(np.average(hits, weights=weights)),
+            "learning_rate": rate,
+        }
+
+    def finish(self) -> None:
+        """Put the averaged weights into the network."""
+        if self.config.ema > 0.0:
+            self.network.load_state_dict(self.average.weights)
+
+    def _section_labels(self) -> list[Labels]:
+        """The labels of the next section: its share of this epoch's order, shape by shape."""
+        epoch, part = divmod(self.done, self.sections_per_epoch)
+        rng = np.random.default_rng((self.seed, 0, epoch))
+        chosen = []
+        for group in self.labels:
+            rows = np.array_split(rng.permutation(len(group)), self.sections_per_epoch)
+            # shapes with few labels spread over the epoch instead of crowding its first sections
+            rows = [rows[i] for i in rng.permutation(self.sections_per_epoch)]
+            chosen.append(
+                Labels([group.instances[i] for i in rows[part]], [group.schedules[i] for i in rows[part]])
+            )
+        return [group for group in chosen if len(group)]
+
+    def _learning_rate(self, z: float) -> float:
+        schedule = learning_rate_factor(self.config.schedule, z)
+        warm_up = min(1.0, (self.average.updates + 1) / WARM_UP_UPDATES)
+        return self.config.learning_rate * warm_up * (FLOOR + (1.0 - FLOOR) * schedule)
+
+
+def apply_gradient(
+    network: ActorCritic, optimizer: torch.optim.Optimizer, loss: Tensor, learning_rate: float, max_norm: float
+) -> float:
+    """One clipped gradient step; returns the gradient's norm."""
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    norm = torch.nn.utils.clip_grad_norm_(network.parameters(), max_norm)
+    optimizer.step()
+    return float(norm)
