@@ -1,8 +1,9 @@
 """Tabu search on the classic job shop, with a small population tied together by path relinking.
 
-Each member of the population is a local optimum of a tabu walk (Nowicki & Smutnicki 1996; neighbourhood N6 of Balas &
-Vazacopoulos 1998). When a walk gains nothing any more, a new one starts part of the way from one member to another (path
-relinking; Peng, Lü & Cheng 2015). Works on shops with ragged jobs, release dates and operations of zero duration.
+Each member of the population is the best of a tabu walk (Nowicki & Smutnicki 1996; neighbourhood N6 of
+Balas & Vazacopoulos 1998). When a walk gains nothing any more, a new one starts part of the way from one
+member to another (path relinking; Peng, Lü & Cheng 2015). Works on shops with ragged jobs, release dates
+and operations of zero duration.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from makespan.envs.core.errors import InvalidInstanceError, UnknownNameError
+from makespan.envs.core.errors import UnknownNameError
 from makespan.envs.core.policy import Solution
 from makespan.envs.core.schedule import Schedule
 from makespan.envs.jobshop import tabu_kernels as kernels
-from makespan.envs.jobshop.constructive import dispatch, schedule_of
-from makespan.envs.jobshop.disjunctive import Selection, selection_of
+from makespan.envs.jobshop.constructive import check_classic, check_time_limit, dispatch, schedule_of
+from makespan.envs.jobshop.disjunctive import Selection, makespan_of, selection_of
 from makespan.envs.jobshop.instance import ShopInstance
 from makespan.envs.jobshop.validator import lower_bound, validate
 
@@ -34,8 +35,8 @@ _NOISE = 0.3  # sigma of the log-normal noise that makes the first schedules dif
 class TabuSearchSolver:
     """Tabu search for the classic job shop (Nowicki & Smutnicki 1996; Balas & Vazacopoulos 1998).
 
-    The same seed and iteration limit give the same schedule unless the time limit cuts the search off. The clock
-    starts after the kernels are compiled or read from Numba's cache.
+    The same seed and iteration limit give the same schedule unless the time limit cuts the search off. The
+    clock starts after the kernels are compiled or read from Numba's cache.
 
     Attributes:
         neighbourhood: "n5", "n6" or "n7".
@@ -73,15 +74,10 @@ class TabuSearchSolver:
             instance: A classic shop; InvalidInstanceError if it is flexible.
             time_limit_s: Wall-clock seconds.
             seed: Seed of first schedules, ties, tenures and relinking.
-            hint: A feasible schedule that becomes the first member; InvalidScheduleError if it is not feasible.
+            hint: A feasible schedule to walk from first; InvalidScheduleError if it is not feasible.
         """
-        if not time_limit_s > 0:
-            raise ValueError(f"time_limit_s: {time_limit_s}; expected seconds > 0")
-        if instance.is_flexible:
-            raise InvalidInstanceError(
-                f"instance {instance.name!r}: tabu search supports one machine per operation (ragged jobs, release "
-                "dates and zero durations included); use 'cp_sat' for flexible shops"
-            )
+        check_time_limit(time_limit_s)
+        check_classic(instance, "tabu search")
         if hint is not None:
             validate(instance, hint)
         search = _Search(self, instance, seed, hint)
@@ -166,7 +162,7 @@ class _Search:
     def _walk_to_the_end(self, deadline: float) -> None:
         """One tabu walk from the current selection; its best selection joins the population."""
         counters = self.walk.counters
-        counters[:] = 0, np.iinfo(np.int64).max, 0, 0
+        counters[:] = 0, np.iinfo(np.int64).max, 0
         self.walk.tabu[:] = 0
         most = max(_SLICE // self.instance.num_operations, 20)
         ended = False
@@ -185,7 +181,7 @@ class _Search:
         s = self.selection
         position = np.zeros_like(s.place)
         kernels.machine_positions(s, position)
-        return _Member(kernels.makespan_of(s), s.before.copy(), s.after.copy(), s.order.copy(), position)
+        return _Member(makespan_of(s), s.before.copy(), s.after.copy(), s.order.copy(), position)
 
     def _join(self, member: _Member) -> None:
         """Add a member unless it is there already; the worst leaves a full population."""
@@ -223,7 +219,7 @@ def _new_walk(instance: ShopInstance, s: Selection, rng: np.random.Generator) ->
         path=np.zeros(count, np.int64),
         scratch=np.zeros(count, np.int64),
         random=rng.integers(1, 2**63, 1, dtype=np.uint64),
-        counters=np.zeros(4, np.int64),
+        counters=np.zeros(3, np.int64),
         best_before=s.before.copy(),
         best_after=s.after.copy(),
         best_order=s.order.copy(),
