@@ -62,12 +62,21 @@ class Solver(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A dispatching rule: `priority` gives (B, A), the smallest allowed candidate is served."""
+    """A dispatching rule: `priority` gives (B, A), the smallest allowed candidate is served.
+
+    Ties go to the smallest `tie_break` where the family gives one, then to the lower candidate.
+    """
 
     family: str
     name: str
     citation: str
     priority: Priority
+    tie_break: Priority | None = None
+
+    @property
+    def description(self) -> str:
+        """First line of the priority's docstring."""
+        return (self.priority.__doc__ or "").partition("\n")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +97,16 @@ class SolverEntry:
 
 _RULES: Final[dict[tuple[str, str], Rule]] = {}
 _SOLVERS: Final[dict[tuple[str, str], SolverEntry]] = {}
+_LAST: Final = float(np.finfo(np.float64).max)  # behind every real priority, before what the mask forbids
 
 
-def rule(family: str, name: str, citation: str) -> Callable[[Priority], Priority]:
+def rule(
+    family: str, name: str, citation: str, tie_break: Priority | None = None
+) -> Callable[[Priority], Priority]:
     """Register the decorated priority function as a rule of `family`."""
 
     def register(priority: Priority) -> Priority:
-        _RULES[family, name] = Rule(family, name, citation, priority)
+        _RULES[family, name] = Rule(family, name, citation, priority, tie_break)
         return priority
 
     return register
@@ -127,7 +139,7 @@ class RulePolicy:
     """A rule at work, with optional log-normal noise on its priorities.
 
     With `noise` sigma > 0 each priority is multiplied by exp(sigma N(0, 1)): the randomised rule whose best of N samples is
-    the fair opponent of a sampled network.
+    the fair opponent of a sampled network. Candidates that concern no node (a wait) are served only when nothing else is.
     """
 
     def __init__(self, rule: Rule, schema: GraphSchema, *, noise: float = 0.0, seed: int = 0) -> None:
@@ -137,12 +149,17 @@ class RulePolicy:
         self.rng = np.random.default_rng(seed)
 
     def act(self, observation: Observation) -> Actions:
-        """The allowed candidate of smallest priority; ties go to the lower candidate."""
+        """The allowed candidate of smallest priority (B,)."""
         view = CandidateView(self.schema, observation)
         priority = self.rule.priority(view)
         if self.noise > 0.0:
             priority = priority * np.exp(self.noise * self.rng.standard_normal(priority.shape))
-        return np.where(view.mask, priority, np.inf).argmin(axis=-1)
+        idle = (view.index < 0).all(axis=-1)
+        priority = np.where(view.mask, np.where(idle, _LAST, priority), np.inf)
+        if self.rule.tie_break is None:
+            return priority.argmin(axis=-1)
+        tied = priority == priority.min(axis=-1, keepdims=True)
+        return np.where(tied, self.rule.tie_break(view), np.inf).argmin(axis=-1)
 
 
 class RandomPolicy:
@@ -155,3 +172,12 @@ class RandomPolicy:
         """A random allowed candidate in each decision graph."""
         mask = observation["action_mask"] > 0
         return np.where(mask, self.rng.random(mask.shape), -1.0).argmax(axis=-1)
+
+
+def rule_policy(
+    family: str, name: str, schema: GraphSchema, *, noise: float = 0.0, seed: int = 0
+) -> RulePolicy | RandomPolicy:
+    """The policy of a rule by name; "random" is the uniform one."""
+    if name == "random":
+        return RandomPolicy(seed)
+    return RulePolicy(get_rule(family, name), schema, noise=noise, seed=seed)

@@ -1,0 +1,224 @@
+"""`SchedulingVectorEnv`: many simulators stepped by one kernel call, as a Gymnasium vector environment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import deepcopy
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+
+from makespan.envs.core.env import (
+    NOOP_PATIENCE,
+    Buffers,
+    Engine,
+    Generator,
+    IllegalAction,
+    Info,
+    check_illegal_action,
+)
+from makespan.envs.core.errors import IllegalActionError
+from makespan.envs.core.schedule import Schedule
+
+
+class SchedulingVectorEnv(VectorEnv[Buffers, NDArray[np.int64], NDArray[Any]]):
+    """A native batch of scheduling environments; slot i behaves as the scalar environment seeded `seed + i`.
+
+    Args:
+        engine: The simulators, one slot for each environment.
+        generator: Draws the instances.
+        instances: One instance for each slot, used at every reset instead of the generator's draws.
+        illegal_action: As in `SchedulingEnv`; "raise" refuses the whole batch before anything has changed.
+        autoreset_mode: What happens after an episode's end: "SameStep" hands out the next episode's first
+            observation at once (the last one in `infos["final_obs"]`), "NextStep" on the following step, "Disabled" waits
+            for `reset(options={"reset_mask": ...})` and leaves finished slots untouched.
+        copy: Hand out copies; False hands out the live buffers, which the next step overwrites.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012
+
+    def __init__(
+        self,
+        engine: Engine,
+        generator: Generator,
+        num_envs: int,
+        *,
+        instances: Sequence[Any] | None = None,
+        illegal_action: IllegalAction = "random",
+        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        copy: bool = True,
+    ) -> None:
+        check_illegal_action(illegal_action)
+        self.engine = engine
+        self.generator = generator
+        self.illegal_action = illegal_action
+        self.autoreset_mode = AutoresetMode(autoreset_mode)
+        self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
+        self.copy = copy
+        self.num_envs = num_envs
+        self.schema = engine.schema
+        self.single_observation_space = engine.schema.space
+        self.single_action_space = spaces.Discrete(engine.schema.candidates.max_count)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self.instances: list[Any] = [None] * num_envs
+        self._fixed = None if instances is None else self._one_each(instances)
+        self._rngs: list[np.random.Generator] = []
+        self._illegal_rngs: list[np.random.Generator] = []
+        self._noops = np.zeros(num_envs, np.int64)
+        self._tasks = next(f"{node.name}_count" for node in self.schema.nodes if node.level == "task")
+        self._finished = np.zeros(num_envs, np.bool_)
+
+    def find_instance(self, instance: Any) -> Any:
+        """The instance behind an entry of `options["instances"]`; families resolve names here."""
+        return instance
+
+    def reset(  # type: ignore[override]
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Buffers, Info]:
+        """Start an episode in every slot, or in those of `options["reset_mask"]` (B,) bool.
+
+        `options["instances"]` gives one instance a slot (for this reset only).
+        """
+        options = options or {}
+        self._seed(seed)
+        given = options.get("instances")
+        given = self._fixed if given is None else self._one_each(given)
+        mask = np.asarray(options.get("reset_mask", np.ones(self.num_envs, np.bool_)))
+        if mask.shape != (self.num_envs,) or mask.dtype != np.bool_:
+            raise ValueError(f"reset_mask: {mask.dtype} {mask.shape}; expected bool ({self.num_envs},)")
+        for slot in np.flatnonzero(mask):
+            self._start(int(slot), None if given is None else given[slot])
+        return self._observe(), self._infos()
+
+    def step(
+        self, actions: NDArray[np.int64]
+    ) -> tuple[Buffers, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], Info]:
+        """Take one candidate in each slot (B,)."""
+        if not self._rngs:
+            raise gymnasium.error.ResetNeeded("step() before reset()")
+        actions = np.array(actions, np.int64)
+        if actions.shape != (self.num_envs,):
+            raise ValueError(f"actions: shape {actions.shape}; expected ({self.num_envs},)")
+        was_finished = self._finished.copy()
+        invalid = self._replace_illegal(actions, ~was_finished)
+        actions[was_finished] = -1
+        if self.autoreset_mode is AutoresetMode.NEXT_STEP:
+            for slot in np.flatnonzero(was_finished):
+                self._start(int(slot), None if self._fixed is None else self._fixed[slot])
+        self.engine.step(actions)
+        outcome = self.engine.outcome
+        rewards, terminated = outcome.reward.copy(), outcome.terminated.copy()
+        truncated = self._noops >= NOOP_PATIENCE * self.engine.observation[self._tasks][:, 0]
+        ended = (terminated | truncated) & ~was_finished
+        self._finished = terminated | truncated
+        infos: Info = {}
+        if ended.any():
+            infos = self._episode_infos(ended)
+            if self.autoreset_mode is AutoresetMode.SAME_STEP:
+                self._same_step_reset(ended, infos)
+        infos |= {"invalid_action": invalid, "_invalid_action": np.ones(self.num_envs, np.bool_)}
+        return self._observe(), rewards, terminated, truncated, infos | self._infos()
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """Allowed candidates (B, A)."""
+        return self.engine.observation["action_mask"] > 0
+
+    def schedule(self, slot: int) -> Schedule:
+        """What is scheduled so far in a slot."""
+        return self.engine.schedule(slot)
+
+    def objective(self, slot: int) -> float:
+        """Objective of what is scheduled so far in a slot."""
+        return self.engine.objective(slot)
+
+    def _one_each(self, instances: Sequence[Any]) -> list[Any]:
+        if len(instances) != self.num_envs:
+            raise ValueError(f"instances: {len(instances)} given; expected one for each of {self.num_envs} slots")
+        return [self.find_instance(instance) for instance in instances]
+
+    def _seed(self, seed: int | Sequence[int | None] | None) -> None:
+        if seed is None and self._rngs:
+            return
+        if seed is None:
+            seed = int(np.random.SeedSequence().entropy) % 2**31  # type: ignore[arg-type]
+        seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else list(seed)
+        if len(seeds) != self.num_envs:
+            raise ValueError(f"seed: {len(seeds)} given; expected one for each of {self.num_envs} slots")
+        fresh = not self._rngs
+        for slot, one in enumerate(seeds):
+            if one is None and not fresh:
+                continue
+            rng, used = gymnasium.utils.seeding.np_random(one)
+            if fresh:
+                self._rngs.append(rng)
+                self._illegal_rngs.append(np.random.default_rng((used, 1)))
+            else:
+                self._rngs[slot], self._illegal_rngs[slot] = rng, np.random.default_rng((used, 1))
+
+    def _start(self, slot: int, instance: Any) -> None:
+        if instance is None:
+            instance = self.generator.sample(self._rngs[slot])
+        self.engine.load(slot, instance)
+        self.instances[slot] = instance
+        self._finished[slot] = False
+        self._noops[slot] = 0
+
+    def _replace_illegal(self, actions: NDArray[np.int64], awaited: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Replace forbidden actions in place; returns which were (B,)."""
+        mask = self.engine.observation["action_mask"]
+        inside = (actions >= 0) & (actions < mask.shape[1])
+        legal = inside & (mask[np.arange(self.num_envs), np.where(inside, actions, 0)] > 0)
+        invalid: NDArray[np.bool_] = ~legal & awaited
+        if not invalid.any():
+            return invalid
+        if self.illegal_action == "raise":
+            slot = int(np.flatnonzero(invalid)[0])
+            allowed = np.flatnonzero(mask[slot]).tolist()
+            raise IllegalActionError(
+                f"action {actions[slot]} is not allowed in slot {slot} now; expected one of {allowed}"
+            )
+        for slot in np.flatnonzero(invalid):
+            if self.illegal_action == "noop":
+                self._noops[slot] += 1
+                actions[slot] = -1
+            else:
+                actions[slot] = self._illegal_rngs[slot].choice(np.flatnonzero(mask[slot]))
+        return invalid
+
+    def _same_step_reset(self, ended: NDArray[np.bool_], infos: Info) -> None:
+        final = np.full(self.num_envs, None, dtype=object)
+        for slot in np.flatnonzero(ended):
+            final[slot] = {key: buffer[slot].copy() for key, buffer in self.engine.observation.items()}
+        infos["final_info"] = deepcopy(infos)
+        infos["final_obs"], infos["_final_obs"] = final, ended
+        infos["_final_info"] = ended
+        for slot in np.flatnonzero(ended):
+            self._start(int(slot), None if self._fixed is None else self._fixed[slot])
+
+    def _episode_infos(self, ended: NDArray[np.bool_]) -> Info:
+        objective, decisions = np.zeros(self.num_envs), np.zeros(self.num_envs, np.int64)
+        for slot in np.flatnonzero(ended):
+            objective[slot] = self.engine.objective(int(slot))
+            decisions[slot] = self.engine.num_decisions(int(slot))
+        return {
+            "objective": objective,
+            "_objective": ended,
+            "num_decisions": decisions,
+            "_num_decisions": ended,
+        }
+
+    def _infos(self) -> Info:
+        everywhere = np.ones(self.num_envs, np.bool_)
+        mask = self.engine.observation["action_mask"]
+        return {"action_mask": mask.copy() if self.copy else mask, "_action_mask": everywhere}
+
+    def _observe(self) -> Buffers:
+        if self.copy:
+            return {key: buffer.copy() for key, buffer in self.engine.observation.items()}
+        return self.engine.observation

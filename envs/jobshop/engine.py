@@ -1,0 +1,240 @@
+"""A batch of job shops with their decision graphs: the simulator as the environment faces drive it."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from makespan.envs.core.errors import InvalidInstanceError
+from makespan.envs.core.schedule import Schedule
+from makespan.envs.jobshop.instance import ShopInstance
+from makespan.envs.jobshop.observation import (
+    Graph,
+    StaticGraph,
+    graph_views,
+    jobshop_schema,
+    write_dispatch,
+    write_dynamic,
+    write_static,
+)
+from makespan.envs.jobshop.simulator import (
+    ACTIVE,
+    ACTIVE_FLEXIBLE,
+    ALLOWED,
+    APPEND,
+    BOUND,
+    CHOICE,
+    DECISIONS,
+    DURATION,
+    FIRST,
+    INITIAL_BOUND,
+    MACHINE,
+    MAKESPAN,
+    NEXT,
+    NON_DELAY,
+    NON_DELAY_WAIT,
+    OPERATIONS,
+    PAID_BOUND,
+    SCHEDULED,
+    START,
+    Shops,
+    dispatch,
+    legal_actions,
+    load_slot,
+    make_shops,
+    reset_slot,
+    wait,
+)
+
+SCHEMES: Final = {
+    "non_delay": NON_DELAY,
+    "active": ACTIVE,
+    "non_delay_wait": NON_DELAY_WAIT,
+    "append": APPEND,
+}
+
+
+class Outcome(NamedTuple):
+    """What the last step did in each slot."""
+
+    reward: NDArray[np.float64]  # (B,)
+    terminated: NDArray[np.bool_]  # (B,)
+
+
+@njit(cache=True, nogil=True)
+def _take(shops: Shops, graph: Graph, b: int, action: int) -> None:
+    """Dispatch a candidate, and write what that changes."""
+    K = shops.alternative.shape[2]
+    j = action // K
+    o = shops.job[b, j, NEXT]
+    dispatch(shops, b, j, action % K)
+    write_dispatch(shops, graph, b, j, o)
+
+
+@njit(cache=True, nogil=True)
+def _settle(shops: Shops, graph: Graph, b: int, scheme: int, skip_forced: bool, keep_last: bool) -> None:
+    """Compute the mask, taking forced moves on the way; with `keep_last` the last operation is left for a decision."""
+    mask, clock = graph.action_mask, shops.clock
+    while legal_actions(shops, b, scheme, mask) == 1 and skip_forced:
+        if keep_last and clock[b, SCHEDULED] == clock[b, OPERATIONS] - 1:
+            return
+        action = 0
+        while not mask[b, action]:
+            action += 1
+        _take(shops, graph, b, action)
+
+
+@njit(cache=True, nogil=True)
+def _start(
+    shops: Shops, graph: Graph, static: StaticGraph, outcome: Outcome, b: int, scheme: int, skip_forced: bool
+) -> None:
+    reset_slot(shops, b)
+    write_static(shops, graph, static, b)
+    _settle(shops, graph, b, scheme, skip_forced, True)
+    write_dynamic(shops, graph, b)
+    outcome.reward[b] = 0.0
+    outcome.terminated[b] = False
+
+
+@njit(cache=True, nogil=True)
+def _step_slot(
+    shops: Shops, graph: Graph, outcome: Outcome, b: int, action: int, scheme: int, skip_forced: bool
+) -> None:
+    clock = shops.clock
+    if scheme == NON_DELAY_WAIT and action == graph.action_mask.shape[1] - 1:
+        wait(shops, b)
+    else:
+        _take(shops, graph, b, action)
+    _settle(shops, graph, b, scheme, skip_forced, False)
+    outcome.reward[b] = (clock[b, PAID_BOUND] - clock[b, BOUND]) / max(1, clock[b, INITIAL_BOUND])
+    clock[b, PAID_BOUND] = clock[b, BOUND]
+    clock[b, DECISIONS] += 1
+    write_dynamic(shops, graph, b)
+    outcome.terminated[b] = clock[b, ALLOWED] == 0
+    if outcome.terminated[b]:
+        graph.action_mask[b, 0] = 1  # a mask is never all zero, not even where no action is awaited
+
+
+@njit(cache=True, nogil=True)
+def _step_batch(
+    shops: Shops,
+    graph: Graph,
+    outcome: Outcome,
+    actions: NDArray[np.int64],
+    scheme: int,
+    skip_forced: bool,
+) -> None:
+    """Step every slot; a negative action leaves its slot as it is, with reward 0."""
+    for b in range(actions.size):
+        if actions[b] >= 0:
+            _step_slot(shops, graph, outcome, b, actions[b], scheme, skip_forced)
+        else:
+            outcome.reward[b] = 0.0
+
+
+class JobShopEngine:
+    """`num_slots` job shops of at most the given size, stepped together.
+
+    Attributes:
+        schema: The decision graph's schema.
+        observation: The live buffers, batch axis first; overwritten by every step.
+        outcome: Reward and termination of each slot after the last step.
+    """
+
+    def __init__(
+        self,
+        num_slots: int,
+        *,
+        num_jobs: int,
+        num_operations: int,
+        num_machines: int,
+        num_alternatives: int,
+        sgs: str,
+        skip_forced: bool,
+    ) -> None:
+        self._limits = (num_jobs, num_operations, num_machines, num_alternatives)
+        self._skip_forced = skip_forced
+        self._scheme = SCHEMES[sgs]
+        if self._scheme == ACTIVE and num_alternatives > 1:
+            self._scheme = ACTIVE_FLEXIBLE
+        self.schema = jobshop_schema(*self._limits, self._scheme == NON_DELAY_WAIT)
+        self.observation = self.schema.zeros(num_slots)
+        self._graph, self._static = graph_views(self.observation)
+        self._shops = make_shops(num_slots, *self._limits)
+        self.outcome = Outcome(np.zeros(num_slots), np.zeros(num_slots, np.bool_))
+        self._names = [""] * num_slots
+
+    def load(self, slot: int, instance: ShopInstance) -> None:
+        """Start `instance` in a slot. Raises `InvalidInstanceError` if it is larger than the engine."""
+        size = (
+            instance.num_jobs,
+            instance.num_operations,
+            instance.num_machines,
+            instance.max_alternatives,
+        )
+        if any(have > limit for have, limit in zip(size, self._limits, strict=True)):
+            raise InvalidInstanceError(
+                f"instance {instance.name!r} has (jobs, operations, machines, alternatives) = {size}; "
+                f"the environment was made for at most {self._limits}"
+            )
+        load_slot(
+            self._shops,
+            slot,
+            instance.job_first,
+            instance.machines,
+            instance.durations,
+            instance.release,
+            instance.num_machines,
+        )
+        self._names[slot] = instance.name
+        _start(
+            self._shops, self._graph, self._static, self.outcome, slot, self._scheme, self._skip_forced
+        )
+
+    def step(self, actions: NDArray[np.int64]) -> None:
+        """Take one decision in each slot (B,); actions must be allowed, negative ones leave a slot untouched."""
+        _step_batch(self._shops, self._graph, self.outcome, actions, self._scheme, self._skip_forced)
+
+    def objective(self, slot: int) -> float:
+        """Makespan of what is scheduled so far, time units."""
+        return float(self._shops.clock[slot, MAKESPAN])
+
+    def lower_bound(self, slot: int) -> float:
+        """Lower bound of the makespan given the decisions so far, time units."""
+        return float(self._shops.clock[slot, BOUND])
+
+    def num_decisions(self, slot: int) -> int:
+        """Decisions taken in the episode; forced moves are not counted."""
+        return int(self._shops.clock[slot, DECISIONS])
+
+    def schedule(self, slot: int) -> Schedule:
+        """What is scheduled so far, in the order of operations."""
+        operation, alternative = self._shops.operation[slot], self._shops.alternative[slot]
+        done = np.arange(self._shops.clock[slot, OPERATIONS])
+        done = done[operation[done, START] >= 0]
+        job = self._static.operation_parent[slot, done].astype(np.int64)
+        taken = alternative[done, operation[done, CHOICE]].astype(np.int64)
+        start = operation[done, START].astype(np.int64)
+        return Schedule(
+            job=job,
+            task=done - self._shops.job[slot, job, FIRST],
+            resource=taken[:, MACHINE],
+            start=start,
+            end=start + taken[:, DURATION],
+            name=self._names[slot],
+        )
+
+    def clone(self, slot: int) -> tuple[NDArray[Any], ...]:
+        """A token that `restore` turns back into the slot's present state."""
+        return tuple(array[slot].copy() for array in self._arrays())
+
+    def restore(self, slot: int, token: tuple[NDArray[Any], ...]) -> None:
+        """Put a slot into the state a token was taken from, be it in this or another slot."""
+        for array, saved in zip(self._arrays(), token, strict=True):
+            array[slot] = saved
+
+    def _arrays(self) -> tuple[NDArray[Any], ...]:
+        return (*self._shops, *self._graph, *self._static, *self.outcome)
