@@ -23,8 +23,8 @@ def check_classic(instance: ShopInstance, solver: str) -> None:
     """Refuse a flexible shop; raises InvalidInstanceError, which says what the solver supports."""
     if instance.is_flexible:
         raise InvalidInstanceError(
-            f"instance {instance.name!r}: operations have a choice of machines; {solver} supports one machine "
-            "per operation (ragged jobs, release dates and zero durations included); flexible shops: cp_sat"
+            f"instance {instance.name!r}: operations have a choice of machines; {solver} supports one "
+            "machine per operation, with ragged jobs, release dates and zero durations; try cp_sat"
         )
 
 
