@@ -66,31 +66,31 @@ def random_below(random: NDArray[np.uint64], n: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def critical_path(s: Selection, w: Walk, makespan: int) -> int:
-    """Write a random critical path into `w.path`; its length."""
+def critical_path(s: Selection, path: IntArray, random: NDArray[np.uint64], makespan: int) -> int:
+    """Write a random critical path into `path`; its length."""
     none = s.order.size
     x, ties = none, 0
     for y in range(none):
         if s.job_after[y] == none and s.head[y] + s.duration[y] == makespan:
             ties += 1
-            if random_below(w.random, ties) == 0:
+            if random_below(random, ties) == 0:
                 x = y
     length = 0
     while x != none:
-        w.path[length] = x
+        path[length] = x
         length += 1
         by_job = s.job_before[x]
         by_machine = s.before[x]
         job_tight = by_job != none and s.head[by_job] + s.duration[by_job] == s.head[x]
         machine_tight = by_machine != none and s.head[by_machine] + s.duration[by_machine] == s.head[x]
-        if job_tight and (not machine_tight or random_below(w.random, 2) == 0):
+        if job_tight and (not machine_tight or random_below(random, 2) == 0):
             x = by_job
         elif machine_tight:
             x = by_machine
         else:
             x = none
     for i in range(length // 2):
-        w.path[i], w.path[length - 1 - i] = w.path[length - 1 - i], w.path[i]
+        path[i], path[length - 1 - i] = path[length - 1 - i], path[i]
     return length
 
 
@@ -310,7 +310,7 @@ def tabu_walk(
     for _ in range(iterations):
         if w.counters[1] <= target or w.counters[0] - w.counters[2] >= patience:
             return True
-        length = critical_path(s, w, makespan)
+        length = critical_path(s, w.path, w.random, makespan)
         row = choose_move(s, w, length, neighbourhood, choice)
         if row < 0:
             return True
@@ -378,7 +378,7 @@ def shake(s: Selection, w: Walk, steps: int) -> None:
     """Make random moves of neighbourhood N5 on critical paths."""
     choice = np.zeros((2, 5), np.int64)
     for _ in range(steps):
-        length = critical_path(s, w, makespan_of(s))
+        length = critical_path(s, w.path, w.random, makespan_of(s))
         if choose_move(s, w, length, N5, choice) < 0:
             return
         move_after(s, choice[1, 1], choice[1, 2])
