@@ -1,8 +1,9 @@
-"""Kernels of the tabu search on flexible job shops: take a critical operation out, put it back anywhere it may go.
+"""Kernels of the tabu search on flexible shops: take a critical operation out, put it in elsewhere.
 
-The neighbourhood is that of Mastrolilli & Gambardella (2000): a critical operation is removed from its machine and
-inserted into any feasible gap on any of its machines. With the heads and tails of the graph without the operation the
-makespan after the insertion is known exactly, and a gap is feasible if neither neighbour is tied to it the wrong way.
+The neighbourhood is that of Mastrolilli & Gambardella (2000): a critical operation is removed from its
+machine and inserted into any feasible gap on any of its machines. With the heads and tails of the graph
+without the operation the makespan after the insertion is known exactly, and a gap is feasible if
+neither neighbour is tied to it the wrong way.
 """
 
 from __future__ import annotations
@@ -124,9 +125,7 @@ def _consider_operation(s: Selection, f: FlexibleWalk, x: int, choice: IntArray)
             break
         left, right = none, f.first_on[machine]
         while True:
-            if left != none and (
-                left == k or (k != none and f.tail[k] >= s.duration[k] + f.tail[left])
-            ):
+            if left != none and (left == k or (k != none and f.tail[k] >= s.duration[k] + f.tail[left])):
                 break  # x's job successor may lead to this operation, and so to all behind it
             may_precede = right == none or (
                 right != j and (j == none or f.head[j] < f.head[right] + s.duration[right])
