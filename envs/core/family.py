@@ -38,6 +38,8 @@ class Family:
         lower_bound: A quick bound on the optimum that needs no solver.
         validate: The independent checker: recomputes the objective from instance and schedule alone and raises
             `InvalidScheduleError` if anything is violated.
+        mirror: Turns an instance and a schedule of it into another instance and its schedule, equally good, where the
+            problem has such a symmetry; None where it has none.
     """
 
     name: str
@@ -49,3 +51,4 @@ class Family:
     best_known: Callable[[Any], BestKnown | None]
     lower_bound: Callable[[Any], float]
     validate: Callable[[Any, Schedule], float]
+    mirror: Callable[[Any, Schedule], tuple[Any, Schedule]] | None = None
