@@ -228,7 +228,7 @@ def test_registered_solvers_solve() -> None:
     for name in ("cp_sat", "tabu_search", "shifting_bottleneck"):
         solver = entries[name].load()
         assert isinstance(solver, Solver)
-        solution = solver.solve(shop, 5.0, seed=0)
+        solution = solver.solve(shop, 2.0, seed=0)
         assert validate(shop, solution.schedule) == solution.objective
 
 
