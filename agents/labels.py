@@ -24,10 +24,10 @@ from numpy.typing import NDArray
 from makespan.agents.config import ShapeConfig
 from makespan.agents.progress import Progress
 from makespan.envs.core.errors import MakespanError
+from makespan.envs.core.family import Family
 from makespan.envs.core.files import write_atomically
 from makespan.envs.core.policy import solvers_of
 from makespan.envs.core.schedule import Schedule
-from makespan.envs.jobshop.generator import make_generator
 from makespan.envs.registration import get_family
 
 CHUNK: Final = 50  # instances a file
@@ -45,9 +45,11 @@ class Labels:
         return len(self.instances)
 
 
-def draw(shape: ShapeConfig, seed: int, first: int, count: int) -> list[Any]:
+def draw(family: Family, shape: ShapeConfig, seed: int, first: int, count: int) -> list[Any]:
     """Instances `first` to `first + count` of a shape's endless sequence; each has a stream of its own."""
-    generator = make_generator(shape.generator, num_jobs=shape.num_jobs, num_machines=shape.num_machines)
+    generator = family.make_generator(
+        shape.generator, num_jobs=shape.num_jobs, num_machines=shape.num_machines
+    )
     streams = [(seed, *_digest(_distribution(shape))[:2], i) for i in range(first, first + count)]
     return [generator.sample(np.random.default_rng(stream)) for stream in streams]
 
@@ -64,7 +66,7 @@ def label(
         workers: Processes; 0 for one a core.
         cache_dir: Where chunks are kept; empty keeps none.
     """
-    family = get_family(env_id).name
+    family = get_family(env_id)
     folder = Path(cache_dir) if cache_dir else None
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -79,15 +81,15 @@ def label(
     for shape in shapes:
         own = [chunk for chunk in chunks if chunk.shape is shape]
         schedules = [one for chunk in own for one in solved.get(chunk) or chunk.read()]
-        labels.append(Labels(draw(shape, seed, 0, shape.count), schedules))
+        labels.append(Labels(draw(family, shape, seed, 0, shape.count), schedules))
     return labels
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Chunk:
     """Consecutive instances of a shape, labelled together."""
 
-    family: str
+    family: Family
     shape: ShapeConfig
     seed: int
     first: int
@@ -99,7 +101,7 @@ class _Chunk:
         """The chunk's file; its name says all that the labels depend on."""
         assert self.folder is not None
         shape = {key: value for key, value in asdict(self.shape).items() if key != "count"}
-        parts = _digest({"family": self.family, "seed": self.seed, "first": self.first, "n": self.count, **shape})
+        parts = _digest({"family": self.family.name, "seed": self.seed, "first": self.first, "n": self.count, **shape})
         name = f"{self.shape.generator}-{self.shape.num_jobs}x{self.shape.num_machines}"
         return self.folder / f"{name}-{self.first:05d}-{parts[0]:08x}{parts[1]:08x}.npz"
 
@@ -114,9 +116,9 @@ class _Chunk:
 
     def tasks(self) -> Iterator[tuple[str, str, Any, float, int]]:
         """Arguments of `_solve`, one tuple an instance."""
-        instances = draw(self.shape, self.seed, self.first, self.count)
+        instances = draw(self.family, self.shape, self.seed, self.first, self.count)
         for i, instance in enumerate(instances, self.first):
-            yield self.family, self.shape.teacher, instance, self.shape.time_limit_s, i
+            yield self.family.name, self.shape.teacher, instance, self.shape.time_limit_s, i
 
     def read(self) -> list[Schedule]:
         """The schedules in the file."""

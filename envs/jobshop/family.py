@@ -9,6 +9,7 @@ from makespan.envs.core.schedule import Schedule
 from makespan.envs.jobshop import registry as registry  # registers the solvers
 from makespan.envs.jobshop import rules as rules  # registers the rules
 from makespan.envs.jobshop.benchmark import INSTANCE_SETS, best_known, find_instances
+from makespan.envs.jobshop.generator import make_generator
 from makespan.envs.jobshop.instance import ShopInstance
 from makespan.envs.jobshop.validator import lower_bound, validate
 
@@ -29,6 +30,7 @@ JOBSHOP: Final = Family(
     unit="time units",
     env_ids=("makespan/JobShop-v0", "makespan/FlexibleJobShop-v0"),
     instance_sets=INSTANCE_SETS,
+    make_generator=make_generator,
     find_instances=find_instances,
     best_known=best_known,
     lower_bound=lower_bound,

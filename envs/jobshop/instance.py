@@ -166,3 +166,19 @@ class ShopInstance:
         job_first = np.concatenate([[0], np.cumsum([len(job) for job in jobs])]).astype(np.int32)
         count = int(machines.max(initial=-1)) + 1 if num_machines is None else num_machines
         return cls(job_first, machines, durations, count, np.array(release, np.int32), name)
+
+    def reversed(self) -> ShopInstance:
+        """The time-reversed shop: every job runs backwards. Its optimal makespan is the same.
+
+        Raises:
+            InvalidInstanceError: Jobs have release dates, which would become deadlines.
+        """
+        if self.release.any():
+            raise InvalidInstanceError("release: not all zero; a shop with release dates has no mirror image")
+        ends = self.job_first[1:]
+        length = np.diff(self.job_first)
+        position = np.arange(self.num_operations) - np.repeat(self.job_first[:-1], length)
+        rows = np.repeat(ends, length) - 1 - position
+        return ShopInstance(
+            self.job_first, self.machines[rows], self.durations[rows], self.num_machines, name=self.name
+        )

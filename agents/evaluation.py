@@ -1,0 +1,295 @@
+"""The paired runner: every policy on the same instances, every schedule checked, nothing left out.
+
+Policies that act in environments are rolled in native batches, solvers work through the instances one by
+one. Gaps are measured against the best reference there is, and every instance says which one that is.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Final
+
+import gymnasium
+import numpy as np
+
+from makespan.agents.contenders import NOISE, LoadPolicy, make_contender, parse_policies
+from makespan.agents.results import Evaluation, InstanceInfo, Json, PolicyInfo, Row
+from makespan.agents.trials import (
+    TIME_LIMIT_S,
+    Case,
+    Result,
+    Run,
+    load_solver,
+    roll_all,
+    shape_of,
+    solve_all,
+    vector_env_maker,
+)
+from makespan.envs.core.errors import InvalidScheduleError, MakespanError
+from makespan.envs.core.family import Family
+
+logger = logging.getLogger(__name__)
+
+TOLERANCE: Final = 1e-6  # objectives are sums of integers
+
+
+class EvaluationError(MakespanError, ValueError):
+    """An evaluation that has nothing to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    objective: float | None
+    valid: bool
+
+
+def evaluate(
+    family: Family,
+    env_id: str,
+    policies: Sequence[str],
+    instances: Sequence[Any] | None = None,
+    *,
+    episodes: int = 100,
+    seed: int = 0,
+    env_kwargs: Mapping[str, Any] | None = None,
+    time_limit_s: float = TIME_LIMIT_S,
+    load_policy: LoadPolicy | None = None,
+    progress: bool | None = None,
+    command: str | None = None,
+) -> Evaluation:
+    """Compare policies on the same instances.
+
+    Args:
+        family: Family of the problem.
+        env_id: Environment to act in.
+        policies: Policy strings; see `makespan.agents.contenders`.
+        instances: Instances to solve; None draws `episodes` of them.
+        episodes: Number of instances to draw.
+        seed: Instance i is what `reset(seed=seed + i)` draws; also seeds all sampling and the solvers.
+        env_kwargs: Keywords of the environment that draws the instances (its generator).
+        time_limit_s: Seconds a solver may take for an instance, unless its options say otherwise.
+        load_policy: Finds trained policies.
+        progress: Show a progress bar; None shows it on a terminal only, and log lines elsewhere.
+        command: Command line to record; None records the running one.
+
+    Returns:
+        Rows in the order of policies, then instances.
+
+    Raises:
+        UnknownNameError: A policy is not known.
+        PolicySpecError: A policy string cannot be read, or a solver does not take its options.
+        EvaluationError: There is nothing to evaluate.
+    """
+    specs, methods = parse_policies(policies, family.name)
+    if not specs:
+        raise EvaluationError("policies: none given; expected at least one")
+    contenders = {
+        spec.text: make_contender(spec, family.name, env_id, load_policy)
+        for spec in specs
+        if spec.kind != "solver"
+    }
+    solvers = {spec.text: load_solver(spec, family.name) for spec in specs if spec.kind == "solver"}
+    drawn = instances is None
+    if instances is None:
+        instances = sample_instances(env_id, episodes, seed, **(env_kwargs or {}))
+    if not len(instances):
+        raise EvaluationError("instances: none given; expected at least one")
+    cases = _cases(family, instances, seed, drawn)
+    run = Run(family, env_id, cases, seed, time_limit_s, vector_env_maker(env_id), progress)
+    results: dict[str, list[Result]] = {}
+    for spec in specs:
+        if spec.kind == "solver":
+            results[spec.text] = solve_all(run, spec, solvers[spec.text])
+        else:
+            results[spec.text] = roll_all(run, contenders[spec.text])
+    infos = tuple(
+        PolicyInfo(s.text, s.kind, s.samples, contenders[s.text].sgs if s.text in contenders else None)
+        for s in specs
+    )
+    return _conclude(run, infos, methods, results, _meta(run, drawn, env_kwargs, command))
+
+
+def sample_instances(
+    env_id: str,
+    episodes: int,
+    seed: int,
+    **env_kwargs: Any,  # noqa: ANN401
+) -> list[Any]:
+    """The instances that `reset(seed=seed + i)` draws, i < episodes."""
+    env = gymnasium.make(env_id, disable_env_checker=True, **env_kwargs)
+    drawn = []
+    for i in range(episodes):
+        env.reset(seed=seed + i)
+        drawn.append(env.unwrapped.instance)  # type: ignore[attr-defined]
+    env.close()
+    return drawn
+
+
+def group_of(family: Family, instance: Any) -> str:  # noqa: ANN401
+    """Name of an instance's group: its set, if any, and its size as the literature writes it (15x15)."""
+    sets = [name for name, members in family.instance_sets.items() if instance.name in members]
+    if hasattr(instance, "num_jobs") and hasattr(instance, "num_machines"):
+        size = f"{instance.num_jobs}x{instance.num_machines}"
+    else:
+        size = "x".join(map(str, shape_of(instance)))
+    return " ".join([*sets[:1], size])
+
+
+def _cases(family: Family, instances: Sequence[Any], seed: int, drawn: bool) -> list[Case]:
+    names = [str(getattr(instance, "name", "")) for instance in instances]
+    unique = all(names) and len(set(names)) == len(names)
+    cases = []
+    for i, (instance, name) in enumerate(zip(instances, names, strict=True)):
+        number = seed + i if drawn else i
+        cases.append(
+            Case(
+                instance=instance,
+                name=name if unique else f"{name or 'instance'}#{number}",
+                seed=seed + i if drawn else seed,
+                group=group_of(family, instance),
+                best_known=family.best_known(instance),
+                lower_bound=float(family.lower_bound(instance)),
+            )
+        )
+    return cases
+
+
+def _check(run: Run, policy: str, case: Case, result: Result) -> _Checked:
+    """Judge a schedule by the independent validator; what it refuses stays in the rows, marked invalid."""
+    claimed = result.claimed if np.isfinite(result.claimed) else None
+    if result.schedule is None:
+        return _Checked(claimed, False)
+    try:
+        objective = float(run.family.validate(case.instance, result.schedule))
+    except InvalidScheduleError as error:
+        logger.warning("%s on %s: %s", policy, case.name, error)
+        return _Checked(claimed, False)
+    if claimed is None or abs(objective - claimed) > TOLERANCE:
+        logger.warning("%s on %s claims %s; the validator says %s", policy, case.name, claimed, objective)
+        return _Checked(objective, False)
+    return _Checked(objective, True)
+
+
+def _conclude(
+    run: Run,
+    policies: tuple[PolicyInfo, ...],
+    methods: Mapping[str, tuple[str, ...]],
+    results: Mapping[str, list[Result]],
+    meta: dict[str, Json],
+) -> Evaluation:
+    """Check all schedules, find each instance's reference and bound, and write the rows."""
+    checked = {
+        policy: [_check(run, policy, case, result) for case, result in zip(run.cases, outcomes, strict=True)]
+        for policy, outcomes in results.items()
+    }
+    infos, bounds = [], []
+    for i, case in enumerate(run.cases):
+        attempts = [(results[policy][i], checked[policy][i]) for policy in results]
+        bounds.append(_bound(case, attempts))
+        infos.append(_reference(case, attempts, bounds[i]))
+    rows = []
+    for policy, outcomes in results.items():
+        for i, case in enumerate(run.cases):
+            verdict = checked[policy][i]
+            rows.append(
+                Row(
+                    env=run.env_id,
+                    policy=policy,
+                    instance=case.name,
+                    seed=case.seed,
+                    objective=verdict.objective,
+                    unit=run.family.unit,
+                    best_known=None if case.best_known is None else float(case.best_known.upper),
+                    gap_pct=_gap(verdict, infos[i].reference),
+                    bound=bounds[i],
+                    decisions=outcomes[i].decisions,
+                    seconds=outcomes[i].seconds,
+                    valid=verdict.valid,
+                )
+            )
+    schedules = {
+        (policy, case.name): result.schedule
+        for policy, outcomes in results.items()
+        for case, result in zip(run.cases, outcomes, strict=True)
+        if result.schedule is not None
+    }
+    meta["sees_beyond_the_observation"] = sorted(run.planners)
+    evaluation = Evaluation(tuple(rows), (), policies, tuple(infos), methods, meta, schedules)
+    return evaluation.summarised()
+
+
+def _bound(case: Case, attempts: Sequence[tuple[Result, _Checked]]) -> float | None:
+    """The best lower bound; a valid schedule below it is a contradiction that is said aloud."""
+    known = [case.lower_bound, *(result.bound for result, _ in attempts if result.bound is not None)]
+    if case.best_known is not None:
+        known.append(float(case.best_known.lower))
+    known = [bound for bound in known if np.isfinite(bound)]
+    bound = max(known, default=None)
+    best = min((v.objective for _, v in attempts if v.valid and v.objective is not None), default=None)
+    if bound is not None and best is not None and best < bound - TOLERANCE:
+        logger.error("%s: a valid schedule of %s lies below the lower bound %s", case.name, best, bound)
+    return bound
+
+
+def _reference(case: Case, attempts: Sequence[tuple[Result, _Checked]], bound: float | None) -> InstanceInfo:
+    if case.best_known is not None:
+        return InstanceInfo(case.name, case.group, float(case.best_known.upper), "best known")
+    proved = [v.objective for result, v in attempts if result.proved and v.valid and v.objective is not None]
+    if proved:
+        return InstanceInfo(case.name, case.group, min(proved), "proved in this run")
+    if bound is not None:
+        return InstanceInfo(case.name, case.group, bound, "lower bound")
+    return InstanceInfo(case.name, case.group, None, "none")
+
+
+def _gap(verdict: _Checked, reference: float | None) -> float | None:
+    if not verdict.valid or verdict.objective is None or reference is None or reference <= 0:
+        return None
+    return 100.0 * (verdict.objective / reference - 1.0)
+
+
+def _meta(
+    run: Run, drawn: bool, env_kwargs: Mapping[str, Any] | None, command: str | None
+) -> dict[str, Json]:
+    sources = {case.best_known.source for case in run.cases if case.best_known is not None}
+    return {
+        "env": run.env_id,
+        "family": run.family.name,
+        "objective": run.family.objective,
+        "unit": run.family.unit,
+        "instances_drawn": drawn,
+        "env_kwargs": {key: _plain(value) for key, value in (env_kwargs or {}).items()},
+        "seed": run.seed,
+        "time_limit_s": run.time_limit_s,
+        "rule_noise_sigma": NOISE,
+        "bounds_source": sorted(sources),
+        "command": command if command is not None else _command(),
+        "versions": _versions(),
+        "machine": {"cpu_count": os.cpu_count() or 0},
+    }
+
+
+def _plain(value: object) -> Json:
+    return value if isinstance(value, str | int | float | bool | None) else repr(value)
+
+
+def _command() -> str:
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def _versions() -> dict[str, Json]:
+    versions: dict[str, Json] = {"python": platform.python_version()}
+    for package in ("makespan", "numpy", "numba", "gymnasium", "torch", "ortools"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return versions
