@@ -98,6 +98,7 @@ class ImitationConfig(Checked):
         shapes: Instances the teacher solves; none switches imitation off.
         epochs: Passes over the labels.
         batch_size: Decisions in a minibatch.
+        instances_per_batch: Instances they come from; decisions of one instance share its encoding.
         learning_rate: Initial rate of Adam.
         schedule: How the rate falls over the epochs.
         ema: Decay of the moving average of the weights that evaluation uses; 0 switches it off.
@@ -112,7 +113,8 @@ class ImitationConfig(Checked):
 
     shapes: Shapes = ()
     epochs: Count = 20
-    batch_size: PositiveInt = 512
+    batch_size: PositiveInt = 256
+    instances_per_batch: PositiveInt = 16
     learning_rate: Positive = 1e-3
     schedule: LearningRateSchedule = "cosine"
     ema: Fraction = 0.999
@@ -307,8 +309,12 @@ def load_preset(name_or_path: str | Path) -> TrainConfig:
     name = str(name_or_path).removesuffix(".yaml").removeprefix("configs/")
     if name not in preset_names():
         raise UnknownNameError("preset or config file", str(name_or_path), preset_names())
-    text = (resources.files("makespan.configs") / f"{name}.yaml").read_text(encoding="utf-8")
-    return from_yaml(text, source=f"{name}.yaml")
+    return from_yaml(preset_text(name), source=f"{name}.yaml")
+
+
+def preset_text(name: str) -> str:
+    """The YAML of a shipped preset."""
+    return (resources.files("makespan.configs") / f"{name}.yaml").read_text(encoding="utf-8")
 
 
 def from_yaml(text: str, source: str = "config") -> TrainConfig:

@@ -1,4 +1,4 @@
-"""How far a long job is: a bar on a terminal, a log line now and then elsewhere."""
+"""How far a long job is: a bar on a terminal, log lines elsewhere, nothing for what takes no second."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import logging
 import sys
 import time
 from types import TracebackType
+from typing import Final, Self
 
 from tqdm import tqdm
 
 _LOGGER = logging.getLogger(__name__)
+
+QUIET_S: Final = 1.0  # shorter work is not worth a word
 
 
 class Progress:
@@ -56,7 +59,9 @@ class Progress:
         self._numbers: dict[str, float] = {}
         self._bar: tqdm | None = None
         if sys.stderr.isatty() if terminal is None else terminal:
-            self._bar = tqdm(total=total, initial=done, desc=title, unit=f" {unit}", dynamic_ncols=True)
+            self._bar = tqdm(
+                total=total, initial=done, desc=title, unit=f" {unit}", dynamic_ncols=True, delay=QUIET_S
+            )
 
     def update(self, amount: int = 1, **numbers: float) -> None:
         """Count `amount` more units; `numbers` replace those shown before."""
@@ -74,10 +79,10 @@ class Progress:
         """End the bar, or log the last line."""
         if self._bar is not None:
             self._bar.close()
-        else:
+        elif time.monotonic() - self._start >= QUIET_S:
             self._log()
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

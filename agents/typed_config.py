@@ -11,7 +11,7 @@ import math
 import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Annotated, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Final, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from makespan.envs.core.errors import MakespanError
 
@@ -148,7 +148,12 @@ def _check_range(value: object, hint: object, path: str) -> None:
                 raise ConfigError(f"{path}: {value!r}; expected {bounds}")
 
 
-_TYPE_NAMES = {int: "an integer", float: "a number", str: "a string", bool: "true or false"}
+_TYPE_NAMES: Final[Mapping[object, str]] = {
+    int: "an integer",
+    float: "a number",
+    str: "a string",
+    bool: "true or false",
+}
 
 
 def _kind(value: object) -> str:

@@ -42,7 +42,9 @@ class InvalidScheduleError(MakespanError, ValueError):
 
     def __init__(self, violations: list[str]) -> None:
         self.violations = violations
-        shown = "; ".join(violations[:5]) + (f"; and {len(violations) - 5} more" if len(violations) > 5 else "")
+        shown = "; ".join(violations[:5]) + (
+            f"; and {len(violations) - 5} more" if len(violations) > 5 else ""
+        )
         super().__init__(f"invalid schedule: {shown}")
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from makespan.envs.core.env import Generator
 from makespan.envs.core.schedule import Schedule
 
 
@@ -33,11 +34,14 @@ class Family:
         unit: Unit of the objective.
         env_ids: Gymnasium ids of the family; the first is the default.
         instance_sets: Set name -> names of its instances, in the order of the literature.
+        make_generator: Name and parameters -> a generator of instances.
         find_instances: One argument of `--instances` (name, glob, set name or path) -> instances.
         best_known: Published bounds by instance, None if there are none.
         lower_bound: A quick bound on the optimum that needs no solver.
         validate: The independent checker: recomputes the objective from instance and schedule alone and raises
             `InvalidScheduleError` if anything is violated.
+        mirror: Turns an instance and a schedule of it into another instance and its schedule, equally good, where the
+            problem has such a symmetry; None where it has none.
     """
 
     name: str
@@ -45,7 +49,9 @@ class Family:
     unit: str
     env_ids: tuple[str, ...]
     instance_sets: Mapping[str, Sequence[str]]
+    make_generator: Callable[..., Generator]
     find_instances: Callable[[str], list[Any]]
     best_known: Callable[[Any], BestKnown | None]
     lower_bound: Callable[[Any], float]
     validate: Callable[[Any, Schedule], float]
+    mirror: Callable[[Any, Schedule], tuple[Any, Schedule]] | None = None

@@ -146,7 +146,9 @@ class GraphSchema:
                 entries[f"{edge.name}_x"] = _feature_box(edge.max_count, edge.features)
         actions = self.candidates
         highest = max(self.node(name).max_count for name in actions.points_at) - 1
-        entries["candidate_index"] = spaces.Box(-1, highest, (actions.max_count, len(actions.points_at)), np.int32)
+        entries["candidate_index"] = spaces.Box(
+            -1, highest, (actions.max_count, len(actions.points_at)), np.int32
+        )
         entries["candidate_x"] = _feature_box(actions.max_count, actions.features)
         entries["action_mask"] = spaces.Box(0, 1, (actions.max_count,), np.int8)
         if self.critic_features:

@@ -46,31 +46,59 @@ class ShopInstance:
 
     def _validate(self) -> None:
         first, machines, durations = self.job_first, self.machines, self.durations
-        if first.ndim != 1 or first.size < 2 or first[0] != 0 or (np.diff(first) < 1).any():
-            raise InvalidInstanceError(f"job_first: {first.tolist()[:12]}; expected offsets from 0, every job at least one operation")
+        if first.ndim != 1 or first.size < 2 or first[0] != 0 or (first[1:] <= first[:-1]).any():
+            shown = first.tolist()[:12]
+            raise InvalidInstanceError(
+                f"job_first: {shown}; expected offsets from 0, every job at least one operation"
+            )
         if machines.ndim != 2 or machines.shape[0] != first[-1] or machines.shape[1] < 1:
-            raise InvalidInstanceError(f"machines: shape {machines.shape}; expected ({int(first[-1])}, max_alternatives)")
+            expected = f"({int(first[-1])}, max_alternatives)"
+            raise InvalidInstanceError(f"machines: shape {machines.shape}; expected {expected}")
         if durations.shape != machines.shape:
-            raise InvalidInstanceError(f"durations: shape {durations.shape}; expected {machines.shape}, as machines")
-        used = machines >= 0
-        if not used[:, 0].all() or (used[:, 1:] & ~used[:, :-1]).any():
-            raise InvalidInstanceError("machines: -1 before an eligible machine; expected padding at the end of each row")
+            raise InvalidInstanceError(
+                f"durations: shape {durations.shape}; expected {machines.shape}, as machines"
+            )
         if machines.max() >= self.num_machines:
-            raise InvalidInstanceError(f"machines: {int(machines.max())}; expected 0..{self.num_machines - 1}")
-        if (machines < -1).any():
-            raise InvalidInstanceError(f"machines: {int(machines.min())}; expected -1 (padding) or a machine number")
-        if (durations < 0).any():
+            raise InvalidInstanceError(
+                f"machines: {int(machines.max())}; expected 0..{self.num_machines - 1}"
+            )
+        if machines.min() < -1:
+            raise InvalidInstanceError(
+                f"machines: {int(machines.min())}; expected -1 (padding) or a machine number"
+            )
+        if machines[:, 0].min() < 0:
+            raise InvalidInstanceError(
+                "machines: an operation without an eligible machine; expected at least one"
+            )
+        if durations.min() < 0:
             raise InvalidInstanceError(f"durations: {int(durations.min())}; expected time units >= 0")
-        if durations[~used].any():
+        if machines.shape[1] > 1:
+            self._validate_alternatives()
+        if self.release.shape != (self.num_jobs,) or self.release.min() < 0:
+            raise InvalidInstanceError(
+                f"release: {self.release.tolist()[:12]}; expected {self.num_jobs} times >= 0"
+            )
+        longest = durations if durations.shape[1] == 1 else durations.max(axis=1)
+        if int(longest.sum(dtype=np.int64)) + int(self.release.max()) >= 2**24:
+            raise InvalidInstanceError(
+                "durations: they add up to 2^24 or more time units; rules could not read them exactly"
+            )
+
+    def _validate_alternatives(self) -> None:
+        machines, used = self.machines, self.machines >= 0
+        if (used[:, 1:] & ~used[:, :-1]).any():
+            raise InvalidInstanceError(
+                "machines: -1 before an eligible machine; expected padding at the end of each row"
+            )
+        if self.durations[~used].any():
             raise InvalidInstanceError("durations: non-zero where machines is -1; expected 0")
-        ordered = np.sort(np.where(used, machines, -1 - np.arange(machines.shape[1], dtype=np.int32)), axis=1)
-        if (ordered[:, 1:] == ordered[:, :-1]).any():
-            row = int(np.flatnonzero((ordered[:, 1:] == ordered[:, :-1]).any(axis=1))[0])
-            raise InvalidInstanceError(f"machines: operation {row} lists a machine twice: {machines[row].tolist()}")
-        if self.release.shape != (self.num_jobs,) or (self.release < 0).any():
-            raise InvalidInstanceError(f"release: {self.release.tolist()[:12]}; expected {self.num_jobs} times >= 0")
-        if int(durations.max(axis=1).astype(np.int64).sum()) + int(self.release.max()) >= 2**24:
-            raise InvalidInstanceError("durations: they add up to 2^24 or more time units; rules could not read them exactly")
+        ordered = np.sort(machines, axis=1)
+        twice = ((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)).any(axis=1)
+        if twice.any():
+            row = int(np.flatnonzero(twice)[0])
+            raise InvalidInstanceError(
+                f"machines: operation {row} lists a machine twice: {machines[row].tolist()}"
+            )
 
     @property
     def num_jobs(self) -> int:
@@ -138,3 +166,19 @@ class ShopInstance:
         job_first = np.concatenate([[0], np.cumsum([len(job) for job in jobs])]).astype(np.int32)
         count = int(machines.max(initial=-1)) + 1 if num_machines is None else num_machines
         return cls(job_first, machines, durations, count, np.array(release, np.int32), name)
+
+    def reversed(self) -> ShopInstance:
+        """The time-reversed shop: every job runs backwards. Its optimal makespan is the same.
+
+        Raises:
+            InvalidInstanceError: Jobs have release dates, which would become deadlines.
+        """
+        if self.release.any():
+            raise InvalidInstanceError("release: not all zero; a shop with release dates has no mirror image")
+        ends = self.job_first[1:]
+        length = np.diff(self.job_first)
+        position = np.arange(self.num_operations) - np.repeat(self.job_first[:-1], length)
+        rows = np.repeat(ends, length) - 1 - position
+        return ShopInstance(
+            self.job_first, self.machines[rows], self.durations[rows], self.num_machines, name=self.name
+        )
