@@ -114,7 +114,7 @@ def _archive() -> dict[str, NDArray[np.generic]]:
 def _archive_index() -> dict[str, tuple[int, int, int]]:
     """Name -> position in the archive, first job, first operation; pairs follow from the counts."""
     archive = _archive()
-    jobs = np.concatenate([[0], np.cumsum(archive["num_jobs"])])
+    jobs = np.concatenate([[0], np.cumsum(archive["num_jobs"], dtype=np.int64)])
     operations = np.concatenate([[0], np.cumsum(archive["job_length"], dtype=np.int64)])[jobs]
     names = str(archive["names"]).split()
     return {name: (i, int(jobs[i]), int(operations[i])) for i, name in enumerate(names)}
