@@ -19,7 +19,7 @@ from makespan.envs.core.graph import GraphSchema
 from makespan.envs.core.policy import PlanningPolicy, Policy, Solver, solvers_of
 from makespan.envs.core.schedule import Schedule
 
-MAX_SLOTS: Final = 1_024  # more slots at once gain nothing
+MAX_SLOTS: Final = 256  # larger batches fall out of the cache and are slower
 MAX_BYTES: Final = 2**28  # of observations in one batch
 TIME_LIMIT_S: Final = 10.0
 
