@@ -92,7 +92,10 @@ def save(instance: ShopInstance, path: str | Path, format: str | None = None) ->
         InstanceFormatError: The format cannot express the shop.
     """
     path = Path(path)
-    path.write_text(dumps(instance, format or {".json": "json", ".fjs": "fjs"}.get(path.suffix, "standard")))
+    path.write_text(
+        dumps(instance, format or {".json": "json", ".fjs": "fjs"}.get(path.suffix, "standard")),
+        encoding="utf-8",
+    )
 
 
 def dumps(instance: ShopInstance, format: str = "standard") -> str:  # noqa: A002
