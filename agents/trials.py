@@ -192,14 +192,14 @@ def _derived_seed(*key: int) -> int:
 
 
 def load_solver(spec: PolicySpec, family: str) -> Solver:
-    """The solver of a specification; raises `PolicySpecError` where it does not take the options."""
+    """The solver of a specification; raises `PolicySpecError` where it cannot be had with the options."""
     options = {key: value for key, value in spec.options if key not in ("time_limit", "time_limit_s")}
     limit = _time_limit(spec, TIME_LIMIT_S)
     if not limit > 0:
         raise PolicySpecError(f"policy {spec.text!r}: time limit {limit} s; expected more than 0")
     try:
         return solvers_of(family)[spec.name].load(**options)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ImportError) as error:
         raise PolicySpecError(f"policy {spec.text!r}: {error}") from error
 
 

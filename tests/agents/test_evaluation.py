@@ -18,7 +18,7 @@ from makespan.agents.contenders import PolicySpec, PolicySpecError, parse_polici
 from makespan.agents.results import Evaluation
 from makespan.agents.trials import shape_of
 from makespan.envs.core.errors import UnknownNameError
-from makespan.envs.core.policy import RandomPolicy, RulePolicy, get_rule
+from makespan.envs.core.policy import RandomPolicy, RulePolicy, get_rule, register_solver
 from makespan.envs.jobshop.instance import ShopInstance
 from makespan.envs.registration import get_family
 
@@ -315,6 +315,14 @@ def test_bad_policy_strings(bad):
     """What cannot be meant is refused before anything runs, with a message that repeats the string."""
     with pytest.raises(PolicySpecError, match="policy"):
         run([bad])
+    assert ChoiceVectorEnv.made == []
+
+
+def test_solver_whose_package_is_missing():
+    """A solver that cannot be imported is an error of the request, not a traceback after an hour's work."""
+    register_solver("choice", "absent", "none", "makespan_absent_package:Solver")
+    with pytest.raises(PolicySpecError, match="makespan_absent_package"):
+        run(["first", "absent"])
     assert ChoiceVectorEnv.made == []
 
 
