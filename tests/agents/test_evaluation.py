@@ -392,6 +392,15 @@ def test_generated_job_shops_are_paired_and_reproducible():
     assert first.meta["env_kwargs"] == size
 
 
+def test_groups_are_named_as_in_the_literature():
+    """The group is the smallest set an instance belongs to, with its size once."""
+    family = get_family("makespan/JobShop-v0")
+    (ta01,) = family.find_instances("ta01")
+    assert ev.group_of(family, ta01) == "ta 15x15"
+    assert ev.group_of(CHOICE, SMALL) == "toys 2x2"
+    assert ev.group_of(CHOICE, LARGE) == "3x3"
+
+
 @pytest.mark.slow
 def test_taillard_means_of_the_literature():
     """Non-delay SPT, MWKR and SPT/TWKR are 27.5, 19.6 and 14.5 % above best known on Taillard's 80."""
