@@ -235,7 +235,7 @@ def solve_all(run: Run, spec: PolicySpec, solver: Solver) -> list[Result]:
     return results
 
 
-def shape_of(instance: Any) -> tuple[int, ...]:  # noqa: ANN401
+def shape_of(instance: Any) -> tuple[int, ...]:
     """Sizes of an instance, to be batched with its equals: all its `num_...` and `max_...` integers."""
     names = sorted(name for name in dir(instance) if name.startswith(("num_", "max_")))
     return tuple(int(getattr(instance, name)) for name in names if not callable(getattr(instance, name)))

@@ -42,7 +42,10 @@ def read_shops(inputs: Path) -> dict[str, ShopInstance]:
     for name in instance_names():
         if name in classic:
             rows = classic[name]
-            jobs = [list(zip(*pair, strict=True)) for pair in zip(rows["machines"], rows["durations"], strict=True)]
+            jobs = [
+                list(zip(*pair, strict=True))
+                for pair in zip(rows["machines"], rows["durations"], strict=True)
+            ]
             shops[name] = ShopInstance.from_jobs(jobs, num_machines=rows["m"], name=name)
         elif not name.startswith("ta"):
             kind, _, la = name.partition("-")
@@ -56,7 +59,9 @@ def encode(shops: dict[str, ShopInstance]) -> None:
     used = [shop.machines >= 0 for shop in shops.values()]
 
     def flat(key: str) -> np.ndarray:
-        return np.concatenate([getattr(shop, key)[mask] for shop, mask in zip(shops.values(), used, strict=True)])
+        return np.concatenate(
+            [getattr(shop, key)[mask] for shop, mask in zip(shops.values(), used, strict=True)]
+        )
 
     durations = flat("durations")
     assert durations.max() < 2**16

@@ -24,6 +24,7 @@ Lines that start with `#` or `+` are comments anywhere; lines of words are skipp
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -131,10 +132,11 @@ def alternatives_of(instance: ShopInstance) -> Jobs:
     """For each job and operation, its eligible (machine, duration) pairs: what `ShopInstance.from_alternatives` takes."""
     machines, durations = instance.machines.tolist(), instance.durations.tolist()
     rows = [
-        [(m, d) for m, d in zip(*pair, strict=True) if m >= 0] for pair in zip(machines, durations, strict=True)
+        [(m, d) for m, d in zip(*pair, strict=True) if m >= 0]
+        for pair in zip(machines, durations, strict=True)
     ]
     first = instance.job_first.tolist()
-    return [rows[a:b] for a, b in zip(first, first[1:], strict=False)]
+    return [rows[a:b] for a, b in itertools.pairwise(first)]
 
 
 def _row(numbers: list[int]) -> str:
@@ -200,9 +202,7 @@ def _read_fjs(body: Body, base: int, format: str) -> Jobs:  # noqa: A002
     for line in range(body.num_jobs):
         cursor = body.cursor(format, line)
         count = cursor.count("operations")
-        jobs.append(
-            [[cursor.pair(base) for _ in range(cursor.count("alternatives"))] for _ in range(count)]
-        )
+        jobs.append([[cursor.pair(base) for _ in range(cursor.count("alternatives"))] for _ in range(count)])
         cursor.expect_end()
     return jobs
 
@@ -238,9 +238,13 @@ def _recognise(body: Body) -> str:
     if flexible and ("standard" not in fits or body.source.endswith(".fjs")):
         return flexible[0]
     if "standard" in fits and "taillard" in fits and widths not in ([2 * m] * n, [m] * 2 * n):
-        once = [k for k in ("standard", "taillard") if all(len({op[0][0] for op in job}) == m for job in fits[k])]
+        once = [
+            k for k in ("standard", "taillard") if all(len({op[0][0] for op in job}) == m for job in fits[k])
+        ]
         if len(once) != 1:
-            raise InstanceFormatError(f"{body.source}: fits both standard and taillard; say which with format=")
+            raise InstanceFormatError(
+                f"{body.source}: fits both standard and taillard; say which with format="
+            )
         return once[0]
     if "taillard" in fits and (widths == [m] * 2 * n or "standard" not in fits):
         return "taillard"

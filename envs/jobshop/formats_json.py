@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 from makespan.envs.core.errors import InstanceFormatError
@@ -19,7 +20,7 @@ def dump_json(instance: ShopInstance) -> str:
         [[m, d] for m, d in zip(ms, ds, strict=True) if m >= 0]
         for ms, ds in zip(machines, durations, strict=True)
     ]
-    jobs = ",\n    ".join(json.dumps(rows[a:b]) for a, b in zip(first, first[1:], strict=False))
+    jobs = ",\n    ".join(json.dumps(rows[a:b]) for a, b in itertools.pairwise(first))
     head = {
         "kind": _KIND,
         "version": _VERSION,
@@ -55,7 +56,10 @@ def load_json(text: str, source: str, name: str) -> ShopInstance:
         raise InstanceFormatError(f"{source}: found the unknown field {unknown[0]!r}")
     jobs = [
         [
-            [_pair(pair, source, f"jobs[{j}][{k}][{a}]") for a, pair in enumerate(_list(operation, source, f"jobs[{j}][{k}]"))]
+            [
+                _pair(pair, source, f"jobs[{j}][{k}][{a}]")
+                for a, pair in enumerate(_list(operation, source, f"jobs[{j}][{k}]"))
+            ]
             for k, operation in enumerate(_list(job, source, f"jobs[{j}]"))
         ]
         for j, job in enumerate(_list(content.get("jobs"), source, "jobs"))

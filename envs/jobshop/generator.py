@@ -55,7 +55,7 @@ class UniformShop:
     release_factor: float = 0.0
 
     def __post_init__(self) -> None:
-        _check(
+        check_ranges(
             self,
             num_jobs=(1, np.inf),
             num_machines=(1, np.inf),
