@@ -1,7 +1,7 @@
 """Schedules of the learning rate, and of whatever else fades: functions of the share z of the budget spent.
 
-Every factor is 1 at z = 0 and, but for `constant` and `step`, 0 at z = 1; the value at work is factor times the
-base value. None of them needs torch.
+Every factor is 1 at z = 0 and, but for `constant` and `step`, 0 at z = 1; the value at work is the factor times
+the base value. None of them needs torch.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ def rex(z: float, beta: float = 0.5) -> float:
 
 
 def uba(z: float, phi: float = 1.0) -> float:
-    """2 (1 + cos pi z) / (2 phi + (2 - phi)(1 + cos pi z)), the unified budget-aware schedule ("Stepsize anything").
+    """2 (1 + cos pi z) / (2 phi + (2 - phi)(1 + cos pi z)), the unified budget-aware schedule.
 
-    phi = 2 is `cosine`; phi near 0 stays constant for longer, larger phi decays earlier.
+    "Stepsize anything: A unified learning rate schedule for budgeted-iteration training". phi = 2 is `cosine`; phi near 0 stays constant for longer, larger phi decays earlier.
     """
     wave = 1.0 + math.cos(math.pi * z)
     return 2.0 * wave / (2.0 * phi + (2.0 - phi) * wave)
@@ -65,9 +65,9 @@ def refine(
 ) -> NDArray[np.float64]:
     """The schedule that a recorded run would have wanted.
 
-    Defazio et al., "When, Why and How Much? Adaptive Learning Rate Scheduling by Refinement" (2023): weights fall
-    with the smoothed gradient norms, and each step's rate is its weight times the sum of all later ones. Equal
-    norms give exactly `linear`; falling norms give a warm-up.
+    Defazio et al., "When, Why and How Much? Adaptive Learning Rate Scheduling by Refinement" (2023): weights
+    fall with the smoothed gradient norms, and each step's rate is its weight times the sum of all later ones.
+    Equal norms give exactly `linear`; falling norms give a warm-up.
 
     Args:
         gradient_norms: (T,) norm of the gradient before clipping, one an update.
@@ -156,8 +156,8 @@ class Annealing:
         start: Value at factor 1.
         end: Value at factor 0, the floor of a learning rate.
         name: Of the schedule.
-        warm_up: Share of the budget over which the value first rises from 0 to `start`; the schedule takes the
-            rest.
+        warm_up: Share of the budget over which the value first rises from 0 to `start`; the schedule has
+            the rest.
         shape: Parameters of the schedule.
     """
 
