@@ -4,29 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from makespan.agents.batch import Arrays, DecisionBatch, decision_batch, network_columns, static_edges
-from makespan.agents.encoder import Edges, Memory
+from makespan.agents.batch import Arrays, DecisionBatch, Edges, decision_batch, network_columns, static_edges
+from makespan.agents.encoder import Memory
 from makespan.agents.network import ActorCritic
 from makespan.envs.core.graph import GraphSchema
+
+Batch = TypeVar("Batch")
 
 
 @contextmanager
 def evaluating(network: ActorCritic) -> Iterator[None]:
     """No gradients and no dropout inside the block; the network's mode is as before afterwards."""
     training = network.training
-    network.eval()
+    if training:
+        network.eval()
     try:
         with torch.no_grad():
             yield
     finally:
-        network.train(training)
+        if training:
+            network.train()
 
 
 def decide(
@@ -71,6 +76,18 @@ def choose(
     table = torch.full((batch.num_graphs, num_candidates), -torch.inf, dtype=logits.dtype)
     table[batch.candidate_graph, batch.candidate_slot] = scores
     return table.argmax(dim=1)
+
+
+def to_device(batch: Batch, device: torch.device) -> Batch:
+    """A batch, or any part of one, with its tensors on a device."""
+    if isinstance(batch, Tensor):
+        return batch.to(device)  # type: ignore[return-value]
+    if isinstance(batch, dict):
+        return {key: to_device(part, device) for key, part in batch.items()}  # type: ignore[return-value]
+    if is_dataclass(batch) and not isinstance(batch, type):
+        parts = {field.name: to_device(getattr(batch, field.name), device) for field in fields(batch)}
+        return replace(batch, **parts)
+    return batch
 
 
 def join(schema: GraphSchema, first: Memory, second: Memory) -> Memory:
@@ -163,7 +180,9 @@ class EncodingCache:
     def _encode(self, observation: Arrays, parts: list[NDArray[Any]], slots: NDArray[np.int64]) -> None:
         first, number = distinct(fingerprints([part[slots] for part in parts]))
         rows = slots[first]
-        memory = self._network.encode(self._network.instances({key: a[rows] for key, a in observation.items()}))
+        memory = self._network.encode(
+            self._network.instances({key: a[rows] for key, a in observation.items()})
+        )
         if self._memory is None or len(slots) == len(self._graph) or len(self._graph) != len(parts[0]):
             self._graph, self._num_graphs = number, len(rows)
         else:

@@ -61,7 +61,9 @@ class LearnedPolicy:
             num_candidates = observation["action_mask"].shape[1]
             temperature: float | torch.Tensor = self.temperature
             if self.greedy is not None:
-                temperature = torch.from_numpy(np.where(self.greedy, np.float32(0), np.float32(self.temperature)))
+                temperature = torch.from_numpy(
+                    np.where(self.greedy, np.float32(0), np.float32(self.temperature))
+                )
             action: NDArray[np.int64] = choose(
                 logits, batch, num_candidates, temperature, self._generator
             ).numpy()
@@ -112,7 +114,9 @@ def load_policy(name: str | Path, env_id: str) -> TrainedPolicy:
     if "network" not in tensors or "network" not in meta:
         raise CheckpointError(f"{path} holds no policy: its network or the network's config is missing")
     return TrainedPolicy(
-        weights=tensors.get("average", tensors["network"]),  # what evaluation uses, in the middle of imitation
+        weights=tensors.get(
+            "average", tensors["network"]
+        ),  # what evaluation uses, in the middle of imitation
         config=NetworkConfig(**meta["network"]),
         sgs=meta.get("env", {}).get("sgs"),
         temperature=float(meta.get("temperature", 1.0)),

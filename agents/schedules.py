@@ -89,7 +89,8 @@ def refine(
     weights = 1.0 / smooth if norm == "l1" else 1.0 / smooth**2
     later = np.append(np.cumsum(weights[:0:-1])[::-1], 0.0)
     factors: NDArray[np.float64] = weights * later
-    return factors / factors.max()
+    factors /= factors.max()
+    return factors
 
 
 def refined(z: float, factors: Sequence[float] | NDArray[np.float64] | None = None) -> float:
