@@ -16,7 +16,7 @@ import torch
 
 from makespan.agents.config import TrainConfig, to_dict
 from makespan.agents.imitation import Cloner, mirrored
-from makespan.agents.labels import Labels, draw, label
+from makespan.agents.labels import Labels, label
 from makespan.agents.network import ActorCritic
 from makespan.agents.progress import Progress
 from makespan.agents.run_folder import RunFolder
@@ -45,7 +45,7 @@ def make_network(config: TrainConfig) -> ActorCritic:
     return ActorCritic(env.unwrapped.schema, config.network)  # type: ignore[attr-defined]
 
 
-def describe(config: TrainConfig, **more: Any) -> dict[str, Any]:  # noqa: ANN401
+def describe(config: TrainConfig, **more: Any) -> dict[str, Any]:
     """What a checkpoint says of the network in it."""
     data = to_dict(config)
     return {"env": data["env"], "network": data["network"], "name": config.name, "seed": config.seed, **more}
@@ -105,4 +105,5 @@ def _imitate(config: TrainConfig, run: RunFolder, network: ActorCritic, state: _
     return _State("self_labelling", {}, {})
 
 
-def tune_malloc(): pass
+def tune_malloc() -> None:
+    pass
