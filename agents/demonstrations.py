@@ -5,6 +5,7 @@ A demonstration is only a schedule; which candidate it takes in a decision graph
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -111,7 +112,12 @@ def decision_keys(schema: GraphSchema, *, with_tasks: bool) -> list[str]:
 
 
 def replay(
-    env_id: str, sgs: str, instances: Sequence[Any], schedules: Sequence[Schedule], *, with_tasks: bool = False
+    env_id: str,
+    sgs: str,
+    instances: Sequence[Any],
+    schedules: Sequence[Schedule],
+    *,
+    with_tasks: bool = False,
 ) -> tuple[Decisions, NDArray[np.float64]]:
     """The decisions that lead to each schedule, and the objectives that the replay reached (I,).
 
@@ -157,7 +163,7 @@ def minibatches(
     shuffled = shuffled[np.argsort(decisions.instance[shuffled], kind="stable")]
     first = np.searchsorted(decisions.instance[shuffled], np.arange(decisions.num_instances + 1))
     hands = []
-    for begin, end in zip(first[:-1], first[1:], strict=True):
+    for begin, end in itertools.pairwise(first):
         hands += np.array_split(shuffled[begin:end], max(1, round((end - begin) / per_instance)))
     order = rng.permutation(len(hands))
     for begin in range(0, len(order), num_instances):

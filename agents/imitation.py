@@ -67,7 +67,9 @@ def stream(
     chunks = []
     for group in labels:
         order = rng.permutation(len(group))
-        chunks += [(group, part) for part in np.array_split(order, max(1, -(-len(order) // CHUNK))) if len(part)]
+        chunks += [
+            (group, part) for part in np.array_split(order, max(1, -(-len(order) // CHUNK))) if len(part)
+        ]
     waiting = [chunks[i] for i in rng.permutation(len(chunks))]
     opened: list[Iterator[Minibatch]] = []
 
@@ -113,7 +115,9 @@ def score(network: ActorCritic, batch: Minibatch) -> tuple[Tensor, Tensor, Decis
     return logits, values, decided
 
 
-def cloning_loss(network: ActorCritic, batch: Minibatch, label_smoothing: float = 0.0) -> tuple[Tensor, float]:
+def cloning_loss(
+    network: ActorCritic, batch: Minibatch, label_smoothing: float = 0.0
+) -> tuple[Tensor, float]:
     """Mean cross-entropy of the demonstrated candidates, and the share of decisions in which they score highest."""
     logits, _, decided = score(network, batch)
     log_p = log_probabilities(logits, decided)  # (C,)
@@ -162,7 +166,12 @@ class Cloner:
     """
 
     def __init__(
-        self, network: ActorCritic, config: ImitationConfig, env: EnvConfig, labels: Sequence[Labels], seed: int
+        self,
+        network: ActorCritic,
+        config: ImitationConfig,
+        env: EnvConfig,
+        labels: Sequence[Labels],
+        seed: int,
     ) -> None:
         self.network = network
         self.config = config
@@ -251,7 +260,11 @@ class Cloner:
 
 
 def apply_gradient(
-    network: ActorCritic, optimizer: torch.optim.Optimizer, loss: Tensor, learning_rate: float, max_norm: float
+    network: ActorCritic,
+    optimizer: torch.optim.Optimizer,
+    loss: Tensor,
+    learning_rate: float,
+    max_norm: float,
 ) -> float:
     """One clipped gradient step; returns the gradient's norm."""
     for group in optimizer.param_groups:

@@ -76,7 +76,7 @@ def label(
         for first in range(0, shape.count, CHUNK)
     ]
     missing = [chunk for chunk in chunks if not chunk.is_there()]
-    solved = {chunk: schedules for chunk, schedules in _solve_all(missing, workers)}
+    solved = dict(_solve_all(missing, workers))
     labels = []
     for shape in shapes:
         own = [chunk for chunk in chunks if chunk.shape is shape]
@@ -101,7 +101,9 @@ class _Chunk:
         """The chunk's file; its name says all that the labels depend on."""
         assert self.folder is not None
         shape = {key: value for key, value in asdict(self.shape).items() if key != "count"}
-        parts = _digest({"family": self.family.name, "seed": self.seed, "first": self.first, "n": self.count, **shape})
+        parts = _digest(
+            {"family": self.family.name, "seed": self.seed, "first": self.first, "n": self.count, **shape}
+        )
         name = f"{self.shape.generator}-{self.shape.num_jobs}x{self.shape.num_machines}"
         return self.folder / f"{name}-{self.first:05d}-{parts[0]:08x}{parts[1]:08x}.npz"
 
@@ -125,9 +127,7 @@ class _Chunk:
         with np.load(self.path, allow_pickle=False) as file:
             ends = np.cumsum(file["length"])
             columns = {key: np.split(file[key], ends[:-1]) for key in COLUMNS}
-        return [
-            Schedule(*(columns[key][i].astype(np.int64) for key in COLUMNS)) for i in range(len(ends))
-        ]
+        return [Schedule(*(columns[key][i].astype(np.int64) for key in COLUMNS)) for i in range(len(ends))]
 
     def write(self, schedules: Sequence[Schedule]) -> None:
         """Keep the schedules."""

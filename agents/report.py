@@ -33,13 +33,14 @@ def write_report(
         folder: Where to; made if it is missing.
         evaluation: What to report.
         title: Heading; the environment's id if None.
-        run_folders: Name -> run folder whose learning curves are drawn.
+        run_folders: Name -> run folder whose learning curves are drawn; the policies' own if None.
 
     Returns:
         The page written.
     """
     folder = Path(folder)
-    plots = save_plots(evaluation, folder, run_folders)
+    runs = _run_folders(evaluation) if run_folders is None else run_folders
+    plots = save_plots(evaluation, folder, runs)
     evaluation.save_json(folder / "evaluation.json")
     evaluation.save_csv(folder / "evaluation.csv")
     page = folder / "report.md"
@@ -164,6 +165,13 @@ def group_table(evaluation: Evaluation) -> str:
         cells = [_interval(row.mean_gap_pct, row.gap_low, row.gap_high) for row in rows]
         lines.append([f"`{overall.policy}`", *cells])
     return _table(["policy", *(f"{group} (n = {sizes[group]})" for group in groups)], lines)
+
+
+def _run_folders(evaluation: Evaluation) -> dict[str, Path]:
+    """The run folders among the trained policies."""
+    learned = [info.policy for info in evaluation.policies if info.kind == "learned"]
+    names = dict.fromkeys(text.partition("*")[0].partition("@")[0] for text in learned)
+    return {name: Path(name) for name in names if (Path(name) / "metrics.jsonl").is_file()}
 
 
 def _introduction(evaluation: Evaluation) -> str:

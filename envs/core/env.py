@@ -76,6 +76,10 @@ class Engine(Protocol):
         """Put a slot back into a token's state."""
         ...
 
+    def copy_slots(self, source: NDArray[np.int64], target: NDArray[np.int64]) -> None:
+        """Put each slot of `target` (n,) into the present state of its partner in `source` (n,)."""
+        ...
+
 
 class Generator(Protocol):
     """Draws instances; size and distribution are its own business."""
@@ -147,7 +151,9 @@ class SchedulingEnv(gymnasium.Env[Buffers, np.int64]):
         """The instance behind `options["instance"]`; families resolve names here."""
         return instance
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Buffers, Info]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Buffers, Info]:
         """Start an episode on `options["instance"]`, else on a fresh draw of the generator."""
         super().reset(seed=seed)
         chosen = (options or {}).get("instance")
@@ -243,5 +249,3 @@ class SchedulingEnv(gymnasium.Env[Buffers, np.int64]):
             self._noops += 1
             return -1
         return int(self._illegal_rng.choice(np.flatnonzero(self._mask)))
-
-

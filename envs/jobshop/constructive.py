@@ -1,4 +1,4 @@
-"""First schedules for the solvers: non-delay dispatching by shortest processing time over remaining work."""
+"""What the solvers share: a first schedule by non-delay dispatching, and checks of what they are given."""
 
 from __future__ import annotations
 
@@ -6,10 +6,26 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from makespan.envs.core.errors import InvalidInstanceError
 from makespan.envs.core.schedule import Schedule
 from makespan.envs.jobshop.instance import ShopInstance
 
 IntArray = NDArray[np.int64]
+
+
+def check_time_limit(time_limit_s: float) -> None:
+    """Refuse a time limit that no solver can keep; raises ValueError."""
+    if not time_limit_s > 0:
+        raise ValueError(f"time_limit_s: {time_limit_s}; expected seconds > 0")
+
+
+def check_classic(instance: ShopInstance, solver: str) -> None:
+    """Refuse a flexible shop; raises InvalidInstanceError, which says what the solver supports."""
+    if instance.is_flexible:
+        raise InvalidInstanceError(
+            f"instance {instance.name!r}: operations have a choice of machines; {solver} supports one "
+            "machine per operation, with ragged jobs, release dates and zero durations; try cp_sat"
+        )
 
 
 def dispatch(instance: ShopInstance, rng: np.random.Generator | None = None, noise: float = 0.0) -> Schedule:

@@ -1,8 +1,9 @@
-"""The disjunctive graph of a job shop whose machine orders are chosen: heads, tails, and moves of an operation.
+"""The disjunctive graph of a job shop whose machine orders are chosen: heads, tails, moves.
 
-A *selection* fixes the order of the operations on each machine (Roy & Sussmann 1964). The head of an operation is its
-earliest start, its tail the longest path from its start to the end of the schedule, its own duration included. Kernels
-work in place on a `Selection`; index `num_operations` is a dummy operation of duration 0 that stands for "none".
+A *selection* fixes the order of the operations on each machine (Roy & Sussmann 1964). The head of an
+operation is its earliest start, its tail the longest path from its start to the end of the schedule, its
+own duration included. Kernels work in place on a `Selection`; index `num_operations` is a dummy operation
+of duration 0 that stands for "none".
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ def selection_of(instance: ShopInstance, start: IntArray, column: IntArray | Non
         after[on_it[:-1]] = on_it[1:]
     place = np.zeros(count + 1, np.int64)
     place[order] = every
-    zeros = [np.zeros(count + 1, np.int64) for _ in range(3)]
+    head, tail, mark = (np.zeros(count + 1, np.int64) for _ in range(3))
     chosen = Selection(
         duration,
         release,
@@ -90,7 +91,9 @@ def selection_of(instance: ShopInstance, start: IntArray, column: IntArray | Non
         after,
         order,
         place,
-        *zeros,
+        head,
+        tail,
+        mark,
         np.zeros(count, np.int64),
     )
     update_heads(chosen, 0)
@@ -123,7 +126,7 @@ def makespan_of(s: Selection) -> int:
     for x in range(s.order.size):
         if s.job_after[x] == s.order.size:
             best = max(best, s.head[x] + s.duration[x])
-    return best
+    return int(best)
 
 
 @njit(cache=True, nogil=True)
@@ -205,3 +208,25 @@ def move_before(s: Selection, v: int, u: int) -> None:
         s.mark[x] = 0
     update_heads(s, low)
     update_tails(s, high)
+
+
+@njit(cache=True, nogil=True)
+def sort_topologically(s: Selection) -> None:
+    """Bring `order` and `place` into line with the arcs; the graph must be acyclic."""
+    none = s.order.size
+    size = 0
+    for x in range(none):
+        s.mark[x] = np.int64(s.job_before[x] != none) + np.int64(s.before[x] != none)
+        if s.mark[x] == 0:
+            s.order[size] = x
+            size += 1
+    for i in range(none):
+        x = s.order[i]
+        s.place[x] = i
+        s.mark[none] = 3  # the dummy never becomes ready
+        for y in (s.job_after[x], s.after[x]):
+            s.mark[y] -= 1
+            if s.mark[y] == 0:
+                s.order[size] = y
+                size += 1
+    s.mark[none] = 0

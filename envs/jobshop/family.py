@@ -19,7 +19,11 @@ def mirror(instance: ShopInstance, schedule: Schedule) -> tuple[ShopInstance, Sc
     makespan = schedule.end.max()
     last = instance.job_first[schedule.job + 1] - instance.job_first[schedule.job] - 1
     reverse = Schedule(
-        schedule.job, last - schedule.task, schedule.resource, makespan - schedule.end, makespan - schedule.start
+        schedule.job,
+        last - schedule.task,
+        schedule.resource,
+        makespan - schedule.end,
+        makespan - schedule.start,
     )
     return instance.reversed(), reverse
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from makespan.envs.core.policy import Solution, Status
 from makespan.envs.core.schedule import Schedule
-from makespan.envs.jobshop.constructive import dispatch, schedule_of
+from makespan.envs.jobshop.constructive import check_time_limit, dispatch, schedule_of
 from makespan.envs.jobshop.instance import ShopInstance
 from makespan.envs.jobshop.validator import lower_bound, validate
 
@@ -20,12 +20,6 @@ if TYPE_CHECKING:
     from ortools.sat.python import cp_model
 
 IntArray = NDArray[np.int64]
-
-
-def check_time_limit(time_limit_s: float) -> None:
-    """Refuse a time limit that no solver can keep; raises ValueError."""
-    if not time_limit_s > 0:
-        raise ValueError(f"time_limit_s: {time_limit_s}; expected seconds > 0")
 
 
 @dataclass(frozen=True)

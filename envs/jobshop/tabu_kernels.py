@@ -1,9 +1,10 @@
-"""Kernels of the job-shop tabu search: critical path, neighbourhoods, move estimates, and the walk itself.
+"""Kernels of the job-shop tabu search: critical path, neighbourhoods, move estimates, the walk itself.
 
-Moves are those of the literature: N5 swaps at the borders of critical blocks (Nowicki & Smutnicki 1996); N6 moves an
-operation right behind the last or right before the first of its block (Balas & Vazacopoulos 1998); N7 adds the moves of
-the first and last operation into the block (Zhang et al. 2007). Their value is estimated from the heads and tails of the
-operations that change place (Taillard 1994; Balas & Vazacopoulos 1998). Only moves that cannot close a cycle are looked at.
+Moves are those of the literature: N5 swaps at the borders of critical blocks (Nowicki & Smutnicki 1996);
+N6 moves an operation right behind the last or right before the first of its block (Balas & Vazacopoulos
+1998); N7 adds the moves of the first and last operation into the block (Zhang et al. 2007). Their value
+is estimated from the heads and tails of the operations that change place (Taillard 1994; Balas &
+Vazacopoulos 1998). Only moves that cannot close a cycle are looked at.
 """
 
 from __future__ import annotations
@@ -33,12 +34,12 @@ class Walk(NamedTuple):
 
     Attributes:
         rank: (N + 1,) position of an operation among those of its machine, in the order of their numbers.
-        tabu: (N + 1, max operations a machine) int64: `tabu[x, rank[y]]` is the iteration up to which x may not be put
-            before y again.
+        tabu: (N + 1, max operations a machine): `tabu[x, rank[y]]` is the iteration up to which x may not be
+            put before y again.
         path: (N,) critical path, scratch.
         scratch: (N,) new heads of the operations a move displaces.
         random: (1,) uint64, state of the random numbers.
-        counters: (4,) iteration, best makespan, iteration of the last improvement, length of the critical path.
+        counters: (3,) iteration, best makespan, iteration of the last improvement.
         best_before, best_after, best_order: machine orders and topological order of the best selection.
     """
 
@@ -61,55 +62,55 @@ def random_below(random: NDArray[np.uint64], n: int) -> int:
     x ^= x << np.uint64(25)
     x ^= x >> np.uint64(27)
     random[0] = x
-    return np.int64((x * np.uint64(2685821657736338717)) >> np.uint64(33)) % n
+    return int((x * np.uint64(2685821657736338717)) >> np.uint64(33)) % n
 
 
 @njit(cache=True, nogil=True)
-def critical_path(s: Selection, w: Walk, makespan: int) -> int:
-    """Write a random critical path into `w.path`; its length."""
+def critical_path(s: Selection, path: IntArray, random: NDArray[np.uint64], makespan: int) -> int:
+    """Write a random critical path into `path`; its length."""
     none = s.order.size
     x, ties = none, 0
     for y in range(none):
         if s.job_after[y] == none and s.head[y] + s.duration[y] == makespan:
             ties += 1
-            if random_below(w.random, ties) == 0:
+            if random_below(random, ties) == 0:
                 x = y
     length = 0
     while x != none:
-        w.path[length] = x
+        path[length] = x
         length += 1
         by_job = s.job_before[x]
         by_machine = s.before[x]
         job_tight = by_job != none and s.head[by_job] + s.duration[by_job] == s.head[x]
         machine_tight = by_machine != none and s.head[by_machine] + s.duration[by_machine] == s.head[x]
-        if job_tight and (not machine_tight or random_below(w.random, 2) == 0):
+        if job_tight and (not machine_tight or random_below(random, 2) == 0):
             x = by_job
         elif machine_tight:
             x = by_machine
         else:
             x = none
     for i in range(length // 2):
-        w.path[i], w.path[length - 1 - i] = w.path[length - 1 - i], w.path[i]
+        path[i], path[length - 1 - i] = path[length - 1 - i], path[i]
     return length
 
 
 @njit(cache=True, nogil=True)
 def can_move_after(s: Selection, u: int, v: int) -> bool:
     """Whether u may go right behind v: surely no path from u's job successor to v."""
-    next_u = s.job_after[u]
-    return next_u != v and s.tail[next_u] < s.duration[next_u] + s.tail[v] or next_u == s.order.size
+    x = s.job_after[u]
+    return x == s.order.size or bool(x != v and s.tail[x] < s.duration[x] + s.tail[v])
 
 
 @njit(cache=True, nogil=True)
 def can_move_before(s: Selection, v: int, u: int) -> bool:
     """Whether v may go right before u: surely no path from u to v's job predecessor."""
-    previous = s.job_before[v]
-    return previous != u and s.head[previous] < s.head[u] + s.duration[u] or previous == s.order.size
+    x = s.job_before[v]
+    return x == s.order.size or bool(x != u and s.head[x] < s.head[u] + s.duration[u])
 
 
 @njit(cache=True, nogil=True)
 def estimate_after(s: Selection, w: Walk, u: int, v: int) -> int:
-    """Estimated makespan after moving u right behind v: longest path through the operations that change place."""
+    """Estimated makespan after moving u right behind v: longest path through what changes place."""
     x, left, count = s.after[u], s.before[u], 0
     ready = s.head[left] + s.duration[left]
     while True:
@@ -130,7 +131,7 @@ def estimate_after(s: Selection, w: Walk, u: int, v: int) -> int:
         tail = s.duration[x] + max(tail, s.tail[s.job_after[x]])
         longest = max(longest, w.scratch[i] + tail)
         x = s.before[x]
-    return longest
+    return int(longest)
 
 
 @njit(cache=True, nogil=True)
@@ -157,7 +158,7 @@ def estimate_before(s: Selection, w: Walk, v: int, u: int) -> int:
         longest = max(longest, ready + w.scratch[i])
         ready += s.duration[x]
         x = s.after[x]
-    return longest
+    return int(longest)
 
 
 @njit(cache=True, nogil=True)
@@ -227,7 +228,7 @@ def _consider(s: Selection, w: Walk, u: int, v: int, forward: bool, choice: IntA
 def _scan_block(s: Selection, w: Walk, a: int, b: int, neighbourhood: int, choice: IntArray) -> None:
     """Consider all moves in the critical block `path[a..b]`.
 
-    Behind the last operation of the schedule, and before an operation that starts at 0, there is nothing to gain.
+    Behind the schedule's last operation, and before one that starts at 0, there is nothing to gain.
     """
     first, last = w.path[a], w.path[b]
     front = s.head[first] > 0
@@ -259,7 +260,7 @@ def _scan_block(s: Selection, w: Walk, a: int, b: int, neighbourhood: int, choic
 
 @njit(cache=True, nogil=True)
 def choose_move(s: Selection, w: Walk, length: int, neighbourhood: int, choice: IntArray) -> int:
-    """Row of `choice` with the move to make: 0 the best allowed, 1 a random one if all are tabu, -1 if none exists."""
+    """Row of `choice` with the move to make: 0 the best allowed, 1 a random one if all are tabu, -1 none."""
     choice[0, 0] = _FAR
     choice[0, 4] = 0
     choice[1, 4] = 0
@@ -297,7 +298,7 @@ def tabu_walk(
     tenure: int,
     spread: int,
 ) -> bool:
-    """Walk until the iterations are spent, nothing was gained for `patience` of them, or `target` is reached.
+    """Walk until the iterations are spent, `patience` of them gained nothing, or `target` is reached.
 
     Returns:
         Whether the walk ended before its iterations were spent.
@@ -309,7 +310,7 @@ def tabu_walk(
     for _ in range(iterations):
         if w.counters[1] <= target or w.counters[0] - w.counters[2] >= patience:
             return True
-        length = critical_path(s, w, makespan)
+        length = critical_path(s, w.path, w.random, makespan)
         row = choose_move(s, w, length, neighbourhood, choice)
         if row < 0:
             return True
@@ -377,7 +378,7 @@ def shake(s: Selection, w: Walk, steps: int) -> None:
     """Make random moves of neighbourhood N5 on critical paths."""
     choice = np.zeros((2, 5), np.int64)
     for _ in range(steps):
-        length = critical_path(s, w, makespan_of(s))
+        length = critical_path(s, w.path, w.random, makespan_of(s))
         if choose_move(s, w, length, N5, choice) < 0:
             return
         move_after(s, choice[1, 1], choice[1, 2])

@@ -183,6 +183,7 @@ CHOICE = Family(
     unit="coins",
     env_ids=(ENV_ID,),
     instance_sets={"toys": ("small", "same")},
+    make_generator=lambda name, **parameters: None,
     find_instances=lambda text: [SMALL, SAME, LARGE],
     best_known=lambda instance: PUBLISHED.get(instance.name),
     lower_bound=lambda instance: float(instance.num_steps),

@@ -8,6 +8,7 @@ import io
 import json
 import logging
 
+import gymnasium
 import numpy as np
 import pytest
 from choice_family import CHOICE, ENV_ID, LARGE, SAME, SMALL, Choices, ChoiceVectorEnv
@@ -17,12 +18,24 @@ from makespan.agents.contenders import PolicySpec, PolicySpecError, parse_polici
 from makespan.agents.results import Evaluation
 from makespan.agents.trials import shape_of
 from makespan.envs.core.errors import UnknownNameError
-from makespan.envs.core.policy import RandomPolicy
+from makespan.envs.core.policy import RandomPolicy, RulePolicy, get_rule, register_solver
+from makespan.envs.jobshop.instance import ShopInstance
+from makespan.envs.registration import get_family
 
 ROW_KEYS = [
     *("env", "policy", "instance", "seed", "objective", "unit"),
     *("best_known", "gap_pct", "bound", "decisions", "seconds", "valid"),
 ]
+
+
+FT06 = (  # Fisher & Thompson 1963: machine and duration of each operation
+    (2, 1, 0, 3, 1, 6, 3, 7, 5, 3, 4, 6),
+    (1, 8, 2, 5, 4, 10, 5, 10, 0, 10, 3, 4),
+    (2, 5, 3, 4, 5, 8, 0, 9, 1, 1, 4, 7),
+    (1, 5, 0, 5, 2, 5, 3, 3, 4, 8, 5, 9),
+    (2, 9, 1, 3, 4, 5, 5, 4, 0, 3, 3, 1),
+    (1, 3, 3, 3, 5, 9, 0, 10, 4, 4, 2, 1),
+)
 
 
 class LastOption:
@@ -305,6 +318,14 @@ def test_bad_policy_strings(bad):
     assert ChoiceVectorEnv.made == []
 
 
+def test_solver_whose_package_is_missing():
+    """A solver that cannot be imported is an error of the request, not a traceback after an hour's work."""
+    register_solver("choice", "absent", "none", "makespan_absent_package:Solver")
+    with pytest.raises(PolicySpecError, match="makespan_absent_package"):
+        run(["first", "absent"])
+    assert ChoiceVectorEnv.made == []
+
+
 def test_nothing_to_do():
     """No policies or no instances is an error, not an empty table."""
     with pytest.raises(ev.EvaluationError, match="policies"):
@@ -325,3 +346,68 @@ def test_shape_of_reads_sizes_only():
     """Shape is what a batch must share: numbers and maxima, in a fixed order."""
     assert shape_of(SMALL) == shape_of(SAME) == (2, 2)
     assert shape_of(LARGE) == (3, 3)
+
+
+def test_job_shop_rules_and_solver():
+    """On ft06 (optimum 55) the rows are those of the literature and of the env itself."""
+    family = get_family("makespan/JobShop-v0")
+    instances = [
+        ShopInstance.from_jobs([list(zip(job[::2], job[1::2], strict=True)) for job in FT06], name="ft06")
+    ]
+    result = ev.evaluate(
+        family,
+        "makespan/JobShop-v0",
+        ["spt", "spt@active", "fifo*16", "fifo", "portfolio", "cp_sat[workers=1]"],
+        instances,
+        progress=False,
+    )
+    assert all(row.valid and row.best_known == row.bound == 55 for row in result.rows)
+    objective = {row.policy: row.objective for row in result.rows}
+    assert objective["cp_sat[workers=1]"] == 55
+    assert objective["fifo*16"] <= objective["fifo"]
+    assert objective["portfolio"] <= min(objective["spt"], objective["fifo"])
+    env = gymnasium.make("makespan/JobShop-v0", instance=instances[0], sgs="active").unwrapped
+    rule = RulePolicy(get_rule("jobshop", "spt"), env.schema)
+    observation, info = env.reset(seed=0)
+    while "objective" not in info:
+        action = rule.act({key: value[None] for key, value in observation.items()})[0]
+        observation, _, _, _, info = env.step(action)
+    row = result.rows[1]
+    assert (row.objective, row.decisions) == (info["objective"], info["num_decisions"])
+
+
+def test_generated_job_shops_are_paired_and_reproducible():
+    """Two calls draw the same shops; noise and batches of unlike instances leave that untouched."""
+    family = get_family("makespan/JobShop-v0")
+    size = {"generator": "uniform", "num_jobs": 4, "num_machines": 3}
+    policies = ["mwkr", "mwkr*4", "random"]
+    first, second = (
+        ev.evaluate(
+            family, "makespan/JobShop-v0", policies, episodes=5, seed=3, env_kwargs=size, progress=False
+        )
+        for _ in range(2)
+    )
+    assert [row.objective for row in first.rows] == [row.objective for row in second.rows]
+    assert {info.group for info in first.instances} == {"4x3"}
+    assert first.meta["env_kwargs"] == size
+
+
+def test_groups_are_named_as_in_the_literature():
+    """The group is the smallest set an instance belongs to, with its size once."""
+    family = get_family("makespan/JobShop-v0")
+    (ta01,) = family.find_instances("ta01")
+    assert ev.group_of(family, ta01) == "ta 15x15"
+    assert ev.group_of(CHOICE, SMALL) == "toys 2x2"
+    assert ev.group_of(CHOICE, LARGE) == "3x3"
+
+
+@pytest.mark.slow
+def test_taillard_means_of_the_literature():
+    """Non-delay SPT, MWKR and SPT/TWKR are 27.5, 19.6 and 14.5 % above best known on Taillard's 80."""
+    family = get_family("makespan/JobShop-v0")
+    instances = family.find_instances("ta")
+    result = ev.evaluate(
+        family, "makespan/JobShop-v0", ["spt", "mwkr", "spt_twkr"], instances, progress=False
+    )
+    means = [row.mean_gap_pct for row in result.summary if row.group == "all"]
+    assert means == pytest.approx([27.5, 19.6, 14.5], abs=0.1)

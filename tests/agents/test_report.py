@@ -164,6 +164,17 @@ def test_learning_curve_reads_what_runs_log(tmp_path):
     np.testing.assert_allclose(np.mean(smooth.get_ydata()), np.mean(pale.get_ydata()), atol=0.01)
 
 
+def test_learning_curves_of_the_policies_are_found(tmp_path, monkeypatch):
+    """A report on run folders draws their curves, once for each run, without being told where they are."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net" / "metrics.jsonl").write_text('{"stage": "imitation", "step": 1, "loss": 2.5}\n')
+    result = made_up({"net": RULE, "net@active*8": RULE}, {"net": "learned", "net@active*8": "learned"})
+    page = report.write_report("out", result).read_text()
+    assert (tmp_path / "out" / "learning.png").is_file()
+    assert "(learning.png)" in page
+
+
 def test_learning_curve_without_metrics(tmp_path):
     """A run that logged nothing drawable has no picture, and no error."""
     assert plots.learning_curve({"run": tmp_path}) is None

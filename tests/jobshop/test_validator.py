@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -44,6 +46,12 @@ def moved(row: int, start: int) -> Schedule:
     return replace(changed("start", row, start), end=changed("end", row, start + length).end)
 
 
+def malformed(**columns: object) -> Schedule:
+    """GOOD with columns that `Schedule` itself would refuse: the judge does not rely on its constructor."""
+    whole = {c: getattr(GOOD, c) for c in ("job", "task", "resource", "start", "end", "kind")}
+    return cast(Schedule, SimpleNamespace(**(whole | columns)))
+
+
 CORRUPTIONS: dict[str, tuple[Callable[[], Schedule], str]] = {
     "missing": (lambda: rows([0, 1, 2, 3]), "job 1 task 2 is missing"),
     "nothing at all": (lambda: rows([]), "job 0 task 0 is missing"),
@@ -64,15 +72,15 @@ CORRUPTIONS: dict[str, tuple[Callable[[], Schedule], str]] = {
     "negative start": (lambda: moved(0, -3), "job 0 task 0 starts at negative time -3"),
     "end before start": (lambda: changed("end", 4, 5), "job 1 task 2 ends at 5, before its start at 6"),
     "floats": (
-        lambda: replace(GOOD, start=GOOD.start + 0.0),
+        lambda: malformed(start=GOOD.start + 0.5),
         "column start has type float64; expected integers",
     ),
-    "two-dimensional": (lambda: replace(GOOD, end=GOOD.end[None]), "column end has shape"),
-    "ragged": (lambda: replace(GOOD, job=[0, [1, 2]]), "column job is ragged"),
-    "unequal lengths": (lambda: replace(GOOD, task=GOOD.task[:4]), "the columns differ in length"),
+    "two-dimensional": (lambda: malformed(end=GOOD.end[None]), "column end has shape"),
+    "ragged": (lambda: malformed(job=[0, [1, 2]]), "column job is ragged"),
+    "unequal lengths": (lambda: malformed(task=GOOD.task[:4]), "the columns differ in length"),
     "kind": (lambda: replace(GOOD, kind=("setup",)), "kind 'setup' has no meaning"),
     "kind count": (
-        lambda: replace(GOOD, kind=("process",) * 3),
+        lambda: malformed(kind=("process",) * 3),
         "column kind has 3 entries; expected 1 or 5",
     ),
 }
