@@ -100,7 +100,7 @@ def _imitate(config: TrainConfig, run: RunFolder, network: ActorCritic, state: _
             run.log("imitation", cloner.done, metrics)
             tensors, meta = cloner.state()
             run.save(tensors, describe(config, stage="imitation", **meta))
-            progress.update(**metrics)
+            progress.update(1, **metrics)
     cloner.finish()
     return _State("self_labelling", {}, {})
 
