@@ -30,7 +30,7 @@ heavy = sorted({"torch", "torch_geometric", "stable_baselines3", "ortools", "mat
 print(json.dumps({
     "file": makespan.__file__,
     "version": makespan.__version__,
-    "foreign": [name for name in ("envs", "agents", "configs", "train", "evaluate", "tests") if find_spec(name)],
+    "foreign": [name for name in ("envs", "agents", "configs") if find_spec(name)],
     "presets": [load_preset(name).name for name in preset_names()],
     "typed": all((resources.files(name) / "py.typed").is_file() for name in ("makespan", "makespan.envs", "makespan.agents")),
     "la01": best_known(load_instance("la01")).upper,
