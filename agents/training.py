@@ -8,18 +8,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gymnasium
 import torch
 
 from makespan.agents.config import TrainConfig, to_dict
+from makespan.agents.evaluation import evaluate
 from makespan.agents.imitation import Cloner, mirrored
 from makespan.agents.labels import Labels, label
+from makespan.agents.learned import load_policy
 from makespan.agents.network import ActorCritic
 from makespan.agents.progress import Progress
+from makespan.agents.report import verdicts, write_report
 from makespan.agents.run_folder import RunFolder
+from makespan.agents.search import tune_temperature
+from makespan.agents.self_labelling import SelfLabeller
 from makespan.envs.registration import get_family
 
 logger = logging.getLogger(__name__)
@@ -59,8 +64,13 @@ def train(config: TrainConfig, run: RunFolder) -> ActorCritic:
     state = _resume(run, network)
     if state.stage == "imitation":
         state = _imitate(config, run, network, state)
+    if state.stage == "self_labelling":
+        state = _self_label(config, run, network, state)
+    temperature = float(state.meta.get("temperature", 0.0))
     if state.stage != "finished":
-        run.save({"network": network.state_dict()}, describe(config, stage="finished"))
+        temperature = _tune(config, network)
+        run.save({"network": network.state_dict()}, describe(config, stage="finished", temperature=temperature))
+    compare(config, run)
     return network
 
 
@@ -103,6 +113,65 @@ def _imitate(config: TrainConfig, run: RunFolder, network: ActorCritic, state: _
             progress.update(1, **metrics)
     cloner.finish()
     return _State("self_labelling", {}, {})
+
+
+def _self_label(config: TrainConfig, run: RunFolder, network: ActorCritic, state: _State) -> _State:
+    if not config.self_labelling.enabled:
+        return _State("ppo", {}, {})
+    learner = SelfLabeller(network, config.self_labelling, config.env, config.seed)
+    if state.tensors:
+        learner.restore(state.tensors, state.meta)
+    total, every = config.self_labelling.iterations, config.self_labelling.checkpoint_every
+    with Progress("self-labelling", total, unit="iteration", done=learner.done) as progress:
+        while learner.done < total:
+            metrics = learner.iterate()
+            progress.update(**metrics)
+            if learner.done % every == 0 or learner.done == total:
+                run.log("self_labelling", learner.done, metrics)
+                tensors, meta = learner.state()
+                run.save(tensors, describe(config, stage="self_labelling", **meta))
+    learner.finish()
+    return _State("ppo", {}, {})
+
+
+def _tune(config: TrainConfig, network: ActorCritic) -> float:
+    """The sampling temperature that is best on instances drawn for nothing else."""
+    family = get_family(config.env.id)
+    shapes = config.evaluation.shapes or config.imitation.shapes or config.ppo.shapes
+    instances = [one for shape in shapes for one in draw(family, shape, VALIDATION_SEED, 0, NUM_VALIDATION)]
+    grid, samples = config.evaluation.temperatures, min(config.evaluation.samples, default=16)
+    best, ratios = tune_temperature(network, config.env.id, config.env.sgs, instances, grid, samples)
+    logger.info("best of %d / greedy by temperature: %s", samples, {t: round(r, 4) for t, r in ratios.items()})
+    return best
+
+
+def compare(config: TrainConfig, run: RunFolder) -> None:
+    """Compare the finished run with rules and solvers, on unseen random and on published instances, and report."""
+    family = get_family(config.env.id)
+    wanted = config.evaluation
+    path = str(run.path)
+    policies = [path, *(f"{path}*{n}" for n in wanted.samples), *wanted.rules, *wanted.solvers]
+    drawn = [
+        replace(one, name=f"{shape.generator}-{shape.num_jobs}x{shape.num_machines}#{i}")
+        for shape in wanted.shapes
+        for i, one in enumerate(draw(family, shape, wanted.seed, 0, wanted.episodes))
+    ]
+    named = [one for spec in wanted.instances for one in family.find_instances(spec)]
+    for title, instances in (("random", drawn), ("benchmark", named)):
+        if not instances:
+            continue
+        result = evaluate(
+            family,
+            config.env.id,
+            policies,
+            instances=instances,
+            seed=wanted.seed,
+            time_limit_s=wanted.time_limit_s,
+            load_policy=load_policy,
+        )
+        page = write_report(run.report_path / title, result, title=f"{config.name}: {title} instances")
+        logger.info("%s instances:\n%s", title, "\n".join(verdicts(result)))
+        logger.info("report: %s", page)
 
 
 def tune_malloc() -> None:

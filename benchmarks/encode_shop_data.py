@@ -26,7 +26,8 @@ from makespan.envs.jobshop.instance import ShopInstance
 OUTPUT = Path(__file__).parents[1] / "envs" / "jobshop" / "data"
 HEADER = """\
 # Bounds on optimal makespans of classic and flexible job shops; equal bounds mean a proved optimum.
-# Numbers: ScheduleOpt/benchmarks, August 2026 (job shops: commit 79f0edc), CC BY-SA 4.0, https://github.com/ScheduleOpt/benchmarks
+# Numbers: https://github.com/ScheduleOpt/benchmarks, CC BY-SA 4.0; classic job shops of commit 79f0edc (August 2026),
+# flexible job shops (mk, edata, rdata, vdata) of a commit that was not recorded.
 # This table is licensed CC BY-SA 4.0 likewise. Written by benchmarks/encode_shop_data.py.
 name,lower,upper
 """

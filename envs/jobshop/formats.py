@@ -50,7 +50,7 @@ def load(path: str | Path, format: str | None = None) -> ShopInstance:  # noqa: 
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise InstanceFormatError(f"{path}: not a text file; expected one of {', '.join(FORMATS)}") from error
     return loads(text, source=str(path), name=path.stem, format=format)
@@ -70,6 +70,7 @@ def loads(text: str, *, source: str = "<text>", name: str = "", format: str | No
     """
     if format is not None and format not in FORMATS:
         raise InstanceFormatError(f"unknown format {format!r}; expected one of {', '.join(FORMATS)}")
+    text = text.removeprefix("\ufeff")
     try:
         if format == "json" or (format is None and text.lstrip().startswith("{")):
             return load_json(text, source, name)
@@ -92,7 +93,10 @@ def save(instance: ShopInstance, path: str | Path, format: str | None = None) ->
         InstanceFormatError: The format cannot express the shop.
     """
     path = Path(path)
-    path.write_text(dumps(instance, format or {".json": "json", ".fjs": "fjs"}.get(path.suffix, "standard")))
+    path.write_text(
+        dumps(instance, format or {".json": "json", ".fjs": "fjs"}.get(path.suffix, "standard")),
+        encoding="utf-8",
+    )
 
 
 def dumps(instance: ShopInstance, format: str = "standard") -> str:  # noqa: A002
@@ -201,8 +205,7 @@ def _read_fjs(body: Body, base: int, format: str) -> Jobs:  # noqa: A002
     jobs: Jobs = []
     for line in range(body.num_jobs):
         cursor = body.cursor(format, line)
-        count = cursor.count("operations")
-        jobs.append([[cursor.pair(base) for _ in range(cursor.count("alternatives"))] for _ in range(count)])
+        jobs.append([cursor.alternatives(base) for _ in range(cursor.count("operations"))])
         cursor.expect_end()
     return jobs
 

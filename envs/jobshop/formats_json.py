@@ -72,6 +72,9 @@ def load_json(text: str, source: str, name: str) -> ShopInstance:
                     raise InstanceFormatError(
                         f"{source}: jobs[{j}][{k}]: found machine {machine}; expected 0..{num_machines - 1}"
                     )
+    title = content.get("name", "")
+    if not isinstance(title, str):
+        raise InstanceFormatError(f"{source}: name: found {title!r}; expected a text")
     release = content.get("release", [])
     if not isinstance(release, list):
         raise InstanceFormatError(f"{source}: release: found {release!r}; expected a list")
@@ -79,7 +82,7 @@ def load_json(text: str, source: str, name: str) -> ShopInstance:
         jobs,
         num_machines=num_machines,
         release=[_whole(value, source, f"release[{j}]") for j, value in enumerate(release)],
-        name=str(content.get("name") or name),
+        name=title or name,
     )
 
 

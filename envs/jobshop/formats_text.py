@@ -128,6 +128,18 @@ class Cursor:
         """A machine and a duration."""
         return self.machine(base), self.duration()
 
+    def alternatives(self, base: int) -> list[tuple[int, int]]:
+        """How many machines are eligible, then each with its duration."""
+        pairs: dict[int, int] = {}
+        for _ in range(self.count("alternatives")):
+            machine = self.machine(base)
+            if machine in pairs:
+                raise self.error(
+                    f"machine {machine + base} a second time", "another machine for the operation"
+                )
+            pairs[machine] = self.duration()
+        return list(pairs.items())
+
     def count(self, what: str) -> int:
         """How many `what` follow, at least one."""
         value = self._take(f"a number of {what}")
@@ -188,16 +200,16 @@ def read_body(text: str, source: str) -> Body:
 def _header(tokens: list[str], source: str, line: int) -> tuple[list[int], float | None]:
     flexibility = None
     if len(tokens) == 3:
+        *tokens, figure = tokens
         try:
-            flexibility = float(tokens.pop())
+            flexibility = float(figure)
         except ValueError:
-            raise InstanceFormatError(
-                f"{source}, line {line}: found {tokens[-1]!r}; expected a number"
-            ) from None
+            raise InstanceFormatError(f"{source}, line {line}: found {figure!r}; expected a number") from None
     header = [_whole(token, source, line) for token in tokens]
     if len(header) < 2 or min(header[:2]) < 1:
+        found = " ".join(tokens)
         raise InstanceFormatError(
-            f"{source}, line {line}: found {' '.join(tokens)!r}; expected the numbers of jobs and machines, >= 1"
+            f"{source}, line {line}: found {found!r}; expected the numbers of jobs and machines, >= 1"
         )
     return header, flexibility
 

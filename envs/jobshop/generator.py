@@ -19,6 +19,23 @@ from makespan.envs.jobshop.generator_base import Generator, Int32Array, ShopSize
 from makespan.envs.jobshop.generator_flexible import BrandimarteShop, FlexibleShop
 from makespan.envs.jobshop.instance import ShopInstance
 
+__all__ = [
+    "TOY_OPTIMUM",
+    "BrandimarteShop",
+    "CorrelatedShop",
+    "FixedShops",
+    "FlexibleShop",
+    "FlowShop",
+    "Generator",
+    "KnownOptimumShop",
+    "ShopSize",
+    "ToyShop",
+    "TwoSetShop",
+    "UniformShop",
+    "generator_names",
+    "make_generator",
+]
+
 
 def _classic(machines: Int32Array, durations: Int32Array, release: Int32Array | None = None) -> ShopInstance:
     """A shop from two (num_jobs, num_machines) arrays in which every job visits every machine."""
@@ -238,9 +255,8 @@ class KnownOptimumShop:
         share[rng.permutation(rows)[: self.num_full]] = 1
         duration = np.maximum(1, (share * length).astype(np.int32))
         start = cuts[:-1] + (rng.random((rows, slots)) * (length - duration + 1)).astype(np.int32)
-        if (
-            self.num_machines <= self.num_jobs
-        ):  # rows are machines, symbols jobs: gather each job's visits in slot order
+        if self.num_machines <= self.num_jobs:
+            # Rows are machines and symbols jobs: gather each job's visits in the order of their slots.
             slot_of = np.argsort(symbol, axis=1)  # (machine, job)
             visit = np.argsort(slot_of, axis=0)  # (position, job): machines by time
             slot = np.take_along_axis(slot_of, visit, axis=0)
@@ -259,11 +275,17 @@ TOY_OPTIMUM = 10
 class ToyShop:
     """One shop with three jobs and three machines, solved by hand.
 
-    Routes as (machine, duration), and an optimal schedule with makespan 10 (a digit is the job, a dot idle time):
+    Routes as (machine, duration):
 
-        job 0: (1, 2) (0, 1) (2, 4)      machine 0  ...110222 2     job 1 [3, 5), job 0 [5, 6), job 2 [6, 10)
-        job 1: (2, 1) (1, 2) (0, 2)      machine 1  211 00.... .     job 2 [0, 1), job 1 [1, 3), job 0 [3, 5)
-        job 2: (1, 1) (2, 5) (0, 4)      machine 2  1222220000     job 1 [0, 1), job 2 [1, 6), job 0 [6, 10)
+        job 0: (1, 2) (0, 1) (2, 4)
+        job 1: (2, 1) (1, 2) (0, 2)
+        job 2: (1, 1) (2, 5) (0, 4)
+
+    An optimal schedule, a column for each time unit, digits for jobs:
+
+        machine 0  ...1102222
+        machine 1  21100.....
+        machine 2  1222220000
 
     Machine 2 has ten time units of work, so no schedule is shorter. Non-delay dispatching by shortest processing time
     or by most work remaining, ties to the lower job, takes 11.
@@ -280,7 +302,7 @@ class ToyShop:
         return TOY_OPTIMUM
 
     def sample(self, rng: np.random.Generator | None = None) -> ShopInstance:
-        """The toy shop; draws nothing."""
+        """The toy shop, always the same."""
         return ShopInstance.from_jobs(
             [[(1, 2), (0, 1), (2, 4)], [(2, 1), (1, 2), (0, 2)], [(1, 1), (2, 5), (0, 4)]], name="toy"
         )
