@@ -32,7 +32,7 @@ $(VENV)/.installed: pyproject.toml
 
 train: setup
 	$(python) train.py --config jobshop_quickstart --run $(RUN) --resume $(ARGS)
-	@echo "report: $(RUN)/report/report.md"
+	@find $(RUN)/report -name report.md | sort | sed 's/^/report: /'
 
 lint: setup
 	$(python) -m ruff check .
