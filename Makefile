@@ -11,7 +11,7 @@ RUN    ?= runs/jobshop_quickstart
 ARGS   ?=
 
 python := $(VENV)/bin/python
-pip    := $(python) -m pip --disable-pip-version-check --no-input $(if $(CI),--quiet --progress-bar off)
+pip    := $(python) -m pip --disable-pip-version-check --no-input $(if $(CI),--quiet)
 types  := build/types/makespan
 
 .PHONY: setup train lint test test-all bench
