@@ -17,12 +17,13 @@ import torch
 from makespan.agents.config import TrainConfig, to_dict
 from makespan.agents.evaluation import evaluate
 from makespan.agents.imitation import Cloner, mirrored
-from makespan.agents.labels import Labels, label
-from makespan.agents.learned import load_policy
+from makespan.agents.labels import Labels, draw, label
 from makespan.agents.network import ActorCritic
+from makespan.agents.policy import load_policy
 from makespan.agents.progress import Progress
 from makespan.agents.report import verdicts, write_report
 from makespan.agents.run_folder import RunFolder
+from makespan.agents.runtime import tune_malloc
 from makespan.agents.search import tune_temperature
 from makespan.agents.self_labelling import SelfLabeller
 from makespan.envs.registration import get_family
@@ -69,7 +70,9 @@ def train(config: TrainConfig, run: RunFolder) -> ActorCritic:
     temperature = float(state.meta.get("temperature", 0.0))
     if state.stage != "finished":
         temperature = _tune(config, network)
-        run.save({"network": network.state_dict()}, describe(config, stage="finished", temperature=temperature))
+        run.save(
+            {"network": network.state_dict()}, describe(config, stage="finished", temperature=temperature)
+        )
     compare(config, run)
     return network
 
@@ -141,7 +144,9 @@ def _tune(config: TrainConfig, network: ActorCritic) -> float:
     instances = [one for shape in shapes for one in draw(family, shape, VALIDATION_SEED, 0, NUM_VALIDATION)]
     grid, samples = config.evaluation.temperatures, min(config.evaluation.samples, default=16)
     best, ratios = tune_temperature(network, config.env.id, config.env.sgs, instances, grid, samples)
-    logger.info("best of %d / greedy by temperature: %s", samples, {t: round(r, 4) for t, r in ratios.items()})
+    logger.info(
+        "best of %d / greedy by temperature: %s", samples, {t: round(r, 4) for t, r in ratios.items()}
+    )
     return best
 
 
@@ -172,7 +177,3 @@ def compare(config: TrainConfig, run: RunFolder) -> None:
         page = write_report(run.report_path / title, result, title=f"{config.name}: {title} instances")
         logger.info("%s instances:\n%s", title, "\n".join(verdicts(result)))
         logger.info("report: %s", page)
-
-
-def tune_malloc() -> None:
-    pass
