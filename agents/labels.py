@@ -126,8 +126,9 @@ class _Chunk:
         """The schedules in the file."""
         with np.load(self.path, allow_pickle=False) as file:
             ends = np.cumsum(file["length"])
-            columns = {key: np.split(file[key], ends[:-1]) for key in COLUMNS}
-        return [Schedule(*(columns[key][i].astype(np.int64) for key in COLUMNS)) for i in range(len(ends))]
+            columns = [np.split(file[key].astype(np.int64), ends[:-1]) for key in COLUMNS]
+        rows = zip(*columns, strict=True)
+        return [Schedule(job, task, resource, start, end) for job, task, resource, start, end in rows]
 
     def write(self, schedules: Sequence[Schedule]) -> None:
         """Keep the schedules."""

@@ -113,7 +113,7 @@ def _imitate(config: TrainConfig, run: RunFolder, network: ActorCritic, state: _
             run.log("imitation", cloner.done, metrics)
             tensors, meta = cloner.state()
             run.save(tensors, describe(config, stage="imitation", **meta))
-            progress.update(**metrics)
+            progress.update(1, **metrics)
     cloner.finish()
     return _State("self_labelling", {}, {})
 
@@ -128,7 +128,7 @@ def _self_label(config: TrainConfig, run: RunFolder, network: ActorCritic, state
     with Progress("self-labelling", total, unit="iteration", done=learner.done) as progress:
         while learner.done < total:
             metrics = learner.iterate()
-            progress.update(**metrics)
+            progress.update(1, **metrics)
             if learner.done % every == 0 or learner.done == total:
                 run.log("self_labelling", learner.done, metrics)
                 tensors, meta = learner.state()
