@@ -1,4 +1,4 @@
-"""DAgger: the student acts, the teacher says how it should have gone on (Ross, Gordon & Bagnell, AISTATS 2011).
+"""DAgger (Ross, Gordon & Bagnell, AISTATS 2011): the student acts, the teacher says how to go on from there.
 
 Cloning alone shows a student only states that a teacher reaches. Here it plays fresh instances greedily; in
 each, one of its decisions is drawn, and the teacher completes the schedule from there as well as it can, with

@@ -15,10 +15,10 @@ from makespan.envs.jobshop.validator import validate
 
 
 def small_shop(rng: np.random.Generator, flexible: bool) -> ShopInstance:
-    """A ragged 3 x 3 shop with release dates and durations that may be 0."""
+    """Three jobs of two flexible or three fixed operations, with release dates and durations that may be 0."""
     jobs = []
     for _ in range(3):
-        widths = rng.integers(1, 3 if flexible else 2, 3 if not flexible else 2)
+        widths = rng.integers(1, 3, 2) if flexible else np.ones(3, np.int64)
         jobs.append([[(int(m), int(rng.integers(0, 9))) for m in rng.permutation(3)[:k]] for k in widths])
     return ShopInstance.from_alternatives(jobs, num_machines=3, release=rng.integers(0, 6, 3).tolist())
 
@@ -77,7 +77,7 @@ def rows_of(schedule: Schedule) -> set[tuple[int, ...]]:
 
 @pytest.mark.parametrize("flexible", [False, True])
 def test_the_completion_is_the_best_that_keeps_the_past(flexible: bool) -> None:
-    """Against brute force on tiny shops: feasible, the past untouched, no machine before its past, optimal."""
+    """Against brute force on tiny shops: feasible, the past kept, no machine before its past, optimal."""
     rng = np.random.default_rng(3)
     improved = 0
     for _ in range(12):
