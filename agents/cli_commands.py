@@ -190,7 +190,7 @@ def _run(
 
 def _load_policy(name: str, env_id: str) -> PolicyFactory:
     """A trained policy; torch is imported here."""
-    factory: PolicyFactory = _module("makespan.agents.policy", "a trained policy").load_policy(name, env_id)
+    factory: PolicyFactory = _module("makespan.agents.learned", "a trained policy").load_policy(name, env_id)
     return factory
 
 
@@ -236,7 +236,7 @@ def _pairs(words: Sequence[str]) -> dict[str, Any]:
     return pairs
 
 
-def _one_instance(family: Family, name: str) -> Any:  # noqa: ANN401  # families have their own types
+def _one_instance(family: Family, name: str) -> Any:  # families have their own types
     found = family.find_instances(name)
     if len(found) != 1:
         few = ", ".join(instance.name for instance in found[:3])
@@ -256,7 +256,7 @@ def _solver(family: Family, name: str, options: Mapping[str, int]) -> Solver:
 
 def _solution_lines(
     family: Family,
-    instance: Any,  # noqa: ANN401
+    instance: Any,
     solution: Solution,
     objective: float,
 ) -> list[str]:
@@ -280,7 +280,7 @@ def _solution_lines(
     return lines
 
 
-def _best_known(family: Family, instance: Any) -> float | None:  # noqa: ANN401
+def _best_known(family: Family, instance: Any) -> float | None:
     best = family.best_known(instance)
     return None if best is None else float(best.upper)
 

@@ -146,7 +146,7 @@ class _Finish:
 
     def __call__(
         self,
-        instance: Any,  # noqa: ANN401
+        instance: Any,
         past: Schedule,
         own: Schedule,
         time_limit_s: float,

@@ -5,6 +5,7 @@ A demonstration is only a schedule; which candidate it takes in a decision graph
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -181,7 +182,7 @@ def minibatches(
     shuffled = shuffled[np.argsort(decisions.instance[shuffled], kind="stable")]
     first = np.searchsorted(decisions.instance[shuffled], np.arange(decisions.num_instances + 1))
     hands = []
-    for begin, end in zip(first[:-1], first[1:], strict=True):
+    for begin, end in itertools.pairwise(first):
         hands += np.array_split(shuffled[begin:end], max(1, round((end - begin) / per_instance)))
     order = rng.permutation(len(hands))
     for begin in range(0, len(order), num_instances):

@@ -71,7 +71,9 @@ class _DeepBlock(nn.Module):
             arriving[child] += 1
             arriving[parent] += 1
         self.norms = nn.ModuleDict({name: nn.LayerNorm(width) for name in names})
-        self.updates = nn.ModuleDict({name: mlp((1 + arriving[name]) * width, width, width) for name in names})
+        self.updates = nn.ModuleDict(
+            {name: mlp((1 + arriving[name]) * width, width, width) for name in names}
+        )
         self.endpoints = [(edge.name, edge.source, edge.target) for edge in static_edges(schema)]
 
     def forward(self, h: dict[str, Tensor], batch: InstanceBatch) -> dict[str, Tensor]:
@@ -128,7 +130,9 @@ class _LightRound(nn.Module):
     def __init__(self, names: list[str], arriving: dict[str, int], width: int) -> None:
         super().__init__()
         self.norms = nn.ModuleDict({name: nn.LayerNorm(width) for name in names})
-        self.updates = nn.ModuleDict({name: mlp((2 + arriving[name]) * width, width, width) for name in names})
+        self.updates = nn.ModuleDict(
+            {name: mlp((2 + arriving[name]) * width, width, width) for name in names}
+        )
         self.system_norm = nn.LayerNorm(width)
         self.system_update = mlp((1 + 2 * len(names)) * width, width, width)
 

@@ -121,7 +121,7 @@ def sample_instances(
     env_id: str,
     episodes: int,
     seed: int,
-    **env_kwargs: Any,  # noqa: ANN401
+    **env_kwargs: Any,
 ) -> list[Any]:
     """The instances that `reset(seed=seed + i)` draws, i < episodes."""
     env = gymnasium.make(env_id, disable_env_checker=True, **env_kwargs)
@@ -133,14 +133,15 @@ def sample_instances(
     return drawn
 
 
-def group_of(family: Family, instance: Any) -> str:  # noqa: ANN401
+def group_of(family: Family, instance: Any) -> str:
     """Name of an instance's group: its set, if any, and its size as the literature writes it (15x15)."""
     sets = [name for name, members in family.instance_sets.items() if instance.name in members]
+    sets.sort(key=lambda name: len(family.instance_sets[name]))  # `la` says more than `classic`
     if hasattr(instance, "num_jobs") and hasattr(instance, "num_machines"):
         size = f"{instance.num_jobs}x{instance.num_machines}"
     else:
         size = "x".join(map(str, shape_of(instance)))
-    return " ".join([*sets[:1], size])
+    return " ".join([*(name.removesuffix(size) for name in sets[:1]), size]).strip()
 
 
 def _cases(family: Family, instances: Sequence[Any], seed: int, drawn: bool) -> list[Case]:

@@ -225,9 +225,8 @@ class Cloner:
             rng=rng,
         )
         self.network.train()
-        torch.manual_seed(
-            int(np.random.SeedSequence((self.seed, 2, self.done)).generate_state(1)[0])
-        )  # dropout
+        # dropout draws from torch's own stream
+        torch.manual_seed(int(np.random.SeedSequence((self.seed, 2, self.done)).generate_state(1)[0]))
         losses, hits, weights, within = [], [], [], 0.0
         for batch in batches:
             rate = self._learning_rate((self.done + min(1.0, within / total)) / self.num_sections)

@@ -5,7 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from makespan.agents.batch import Arrays, DecisionBatch, InstanceBatch, decision_batch, instance_batch, network_columns
+from makespan.agents.batch import (
+    Arrays,
+    DecisionBatch,
+    InstanceBatch,
+    decision_batch,
+    instance_batch,
+    network_columns,
+)
 from makespan.agents.config import NetworkConfig
 from makespan.agents.encoder import DeepEncoder, LightEncoder, Memory, mlp, pool
 from makespan.envs.core.graph import GraphSchema

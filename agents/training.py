@@ -48,7 +48,7 @@ def make_network(config: TrainConfig) -> ActorCritic:
     return ActorCritic(env.unwrapped.schema, config.network)  # type: ignore[attr-defined]
 
 
-def describe(config: TrainConfig, **more: Any) -> dict[str, Any]:  # noqa: ANN401
+def describe(config: TrainConfig, **more: Any) -> dict[str, Any]:
     """What a checkpoint says of the network in it."""
     data = to_dict(config)
     return {"env": data["env"], "network": data["network"], "name": config.name, "seed": config.seed, **more}
@@ -169,5 +169,5 @@ def _clone(
             progress.update(**metrics)
 
 
-def tune_malloc():
+def tune_malloc() -> None:
     pass

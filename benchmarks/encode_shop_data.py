@@ -26,7 +26,8 @@ from makespan.envs.jobshop.instance import ShopInstance
 OUTPUT = Path(__file__).parents[1] / "envs" / "jobshop" / "data"
 HEADER = """\
 # Bounds on optimal makespans of classic and flexible job shops; equal bounds mean a proved optimum.
-# Numbers: ScheduleOpt/benchmarks, August 2026 (job shops: commit 79f0edc), CC BY-SA 4.0, https://github.com/ScheduleOpt/benchmarks
+# Numbers: https://github.com/ScheduleOpt/benchmarks, CC BY-SA 4.0; classic job shops of commit 79f0edc (August 2026),
+# flexible job shops (mk, edata, rdata, vdata) of a commit that was not recorded.
 # This table is licensed CC BY-SA 4.0 likewise. Written by benchmarks/encode_shop_data.py.
 name,lower,upper
 """
@@ -42,7 +43,10 @@ def read_shops(inputs: Path) -> dict[str, ShopInstance]:
     for name in instance_names():
         if name in classic:
             rows = classic[name]
-            jobs = [list(zip(*pair, strict=True)) for pair in zip(rows["machines"], rows["durations"], strict=True)]
+            jobs = [
+                list(zip(*pair, strict=True))
+                for pair in zip(rows["machines"], rows["durations"], strict=True)
+            ]
             shops[name] = ShopInstance.from_jobs(jobs, num_machines=rows["m"], name=name)
         elif not name.startswith("ta"):
             kind, _, la = name.partition("-")
@@ -56,7 +60,9 @@ def encode(shops: dict[str, ShopInstance]) -> None:
     used = [shop.machines >= 0 for shop in shops.values()]
 
     def flat(key: str) -> np.ndarray:
-        return np.concatenate([getattr(shop, key)[mask] for shop, mask in zip(shops.values(), used, strict=True)])
+        return np.concatenate(
+            [getattr(shop, key)[mask] for shop, mask in zip(shops.values(), used, strict=True)]
+        )
 
     durations = flat("durations")
     assert durations.max() < 2**16

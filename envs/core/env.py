@@ -5,7 +5,6 @@ Both drive an `Engine`, a batch of simulators with their decision graphs; the sc
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Literal, Protocol, SupportsFloat
 
 import gymnasium
@@ -137,7 +136,9 @@ class SchedulingEnv(gymnasium.Env[Buffers, np.int64]):
         """The instance behind `options["instance"]`; families resolve names here."""
         return instance
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Buffers, Info]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Buffers, Info]:
         """Start an episode on `options["instance"]`, else on a fresh draw of the generator."""
         super().reset(seed=seed)
         chosen = (options or {}).get("instance")
@@ -231,5 +232,3 @@ class SchedulingEnv(gymnasium.Env[Buffers, np.int64]):
             self._noops += 1
             return -1
         return int(self._illegal_rng.choice(np.flatnonzero(self._mask)))
-
-

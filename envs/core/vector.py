@@ -139,7 +139,9 @@ class SchedulingVectorEnv(VectorEnv[Buffers, NDArray[np.int64], NDArray[Any]]):
 
     def _one_each(self, instances: Sequence[Any]) -> list[Any]:
         if len(instances) != self.num_envs:
-            raise ValueError(f"instances: {len(instances)} given; expected one for each of {self.num_envs} slots")
+            raise ValueError(
+                f"instances: {len(instances)} given; expected one for each of {self.num_envs} slots"
+            )
         return [self.find_instance(instance) for instance in instances]
 
     def _seed(self, seed: int | Sequence[int | None] | None) -> None:

@@ -26,7 +26,9 @@ from makespan.envs.jobshop.instance import ShopInstance
 from makespan.envs.jobshop.taillard import load_taillard
 
 BOUNDS_SOURCE = "ScheduleOpt/benchmarks, commit 79f0edc (August 2026), CC BY-SA 4.0"
-"""Where the bounds of `best_known` come from; name it wherever a gap to them is printed."""
+"""Where the bounds of the classic job shops come from; name it wherever a gap to them is printed."""
+
+_FLEXIBLE_SOURCE = "ScheduleOpt/benchmarks, flexible job shops (commit not recorded), CC BY-SA 4.0"
 
 # (set, digits in a name, groups): a group is "jobs x machines" and how many names in a row have this size.
 _CLASSIC: tuple[tuple[str, int, str], ...] = (
@@ -36,7 +38,11 @@ _CLASSIC: tuple[tuple[str, int, str], ...] = (
     ("orb", 2, "10x10:1-10"),
     ("swv", 2, "20x10:1-5 20x15:6-10 50x10:11-20"),
     ("yn", 1, "20x20:1-4"),
-    ("ta", 2, "15x15:1-10 20x15:11-20 20x20:21-30 30x15:31-40 30x20:41-50 50x15:51-60 50x20:61-70 100x20:71-80"),
+    (
+        "ta",
+        2,
+        "15x15:1-10 20x15:11-20 20x20:21-30 30x15:31-40 30x20:41-50 50x15:51-60 50x20:61-70 100x20:71-80",
+    ),
     (
         "dmu",
         2,
@@ -193,16 +199,24 @@ def _bounds() -> dict[str, tuple[int, int]]:
 
 
 def best_known(instance: ShopInstance | str) -> BestKnown | None:
-    """Published bounds on the optimal makespan, found by the instance's name.
+    """Published bounds on the optimal makespan.
 
-    Taillard's flow shops have none here: their published bounds hold for permutation schedules only, and a job-shop schedule
-    of theirs may be shorter.
+    An instance is found by its name and must be the published shop, or its time-reversed twin: a file that only
+    happens to be called `la01` has no bounds. Taillard's flow shops have none here either: their published bounds
+    hold for permutation schedules only, and a job-shop schedule of theirs may be shorter.
+
+    Args:
+        instance: The shop, or the name of a published one.
 
     Returns:
-        The bounds, or None if the name is not in the table.
+        The bounds, or None if there are none.
     """
     name = canonical_name(instance if isinstance(instance, str) else instance.name)
     if name is None or name not in _bounds():
         return None
+    published = _load(name)
+    if not isinstance(instance, str) and instance != published and instance != published.reversed():
+        return None
     lower, upper = _bounds()[name]
-    return BestKnown(lower, upper, BOUNDS_SOURCE)
+    flexible = name in INSTANCE_SETS["mk"] or "-" in name
+    return BestKnown(lower, upper, _FLEXIBLE_SOURCE if flexible else BOUNDS_SOURCE)

@@ -190,9 +190,7 @@ class JobShopEngine:
             instance.num_machines,
         )
         self._names[slot] = instance.name
-        _start(
-            self._shops, self._graph, self._static, self.outcome, slot, self._scheme, self._skip_forced
-        )
+        _start(self._shops, self._graph, self._static, self.outcome, slot, self._scheme, self._skip_forced)
 
     def step(self, actions: NDArray[np.int64]) -> None:
         """Take one decision in each slot (B,); actions must be allowed, negative ones leave a slot untouched."""

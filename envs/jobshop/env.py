@@ -13,7 +13,8 @@ from makespan.envs.core.vector import SchedulingVectorEnv
 from makespan.envs.jobshop import rules as rules  # registers the family's rules
 from makespan.envs.jobshop.benchmark import load_instance
 from makespan.envs.jobshop.engine import SCHEMES, JobShopEngine
-from makespan.envs.jobshop.generator import FixedShops, Generator, ShopSize, make_generator
+from makespan.envs.jobshop.generator import FixedShops, make_generator
+from makespan.envs.jobshop.generator_base import Generator, ShopSize
 from makespan.envs.jobshop.instance import ShopInstance
 
 Scheme = Literal["non_delay", "active", "non_delay_wait", "append"]
@@ -37,7 +38,9 @@ def _generator(
     if generator is None or isinstance(generator, str):
         return make_generator(generator or default, **parameters)
     if parameters:
-        raise ValueError(f"{', '.join(parameters)}: given together with a generator object, which has its own")
+        raise ValueError(
+            f"{', '.join(parameters)}: given together with a generator object, which has its own"
+        )
     return generator
 
 

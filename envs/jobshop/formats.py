@@ -24,6 +24,7 @@ Lines that start with `#` or `+` are comments anywhere; lines of words are skipp
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def load(path: str | Path, format: str | None = None) -> ShopInstance:  # noqa: 
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise InstanceFormatError(f"{path}: not a text file; expected one of {', '.join(FORMATS)}") from error
     return loads(text, source=str(path), name=path.stem, format=format)
@@ -69,6 +70,7 @@ def loads(text: str, *, source: str = "<text>", name: str = "", format: str | No
     """
     if format is not None and format not in FORMATS:
         raise InstanceFormatError(f"unknown format {format!r}; expected one of {', '.join(FORMATS)}")
+    text = text.removeprefix("\ufeff")
     try:
         if format == "json" or (format is None and text.lstrip().startswith("{")):
             return load_json(text, source, name)
@@ -91,7 +93,10 @@ def save(instance: ShopInstance, path: str | Path, format: str | None = None) ->
         InstanceFormatError: The format cannot express the shop.
     """
     path = Path(path)
-    path.write_text(dumps(instance, format or {".json": "json", ".fjs": "fjs"}.get(path.suffix, "standard")))
+    path.write_text(
+        dumps(instance, format or {".json": "json", ".fjs": "fjs"}.get(path.suffix, "standard")),
+        encoding="utf-8",
+    )
 
 
 def dumps(instance: ShopInstance, format: str = "standard") -> str:  # noqa: A002
@@ -131,10 +136,11 @@ def alternatives_of(instance: ShopInstance) -> Jobs:
     """For each job and operation, its eligible (machine, duration) pairs: what `ShopInstance.from_alternatives` takes."""
     machines, durations = instance.machines.tolist(), instance.durations.tolist()
     rows = [
-        [(m, d) for m, d in zip(*pair, strict=True) if m >= 0] for pair in zip(machines, durations, strict=True)
+        [(m, d) for m, d in zip(*pair, strict=True) if m >= 0]
+        for pair in zip(machines, durations, strict=True)
     ]
     first = instance.job_first.tolist()
-    return [rows[a:b] for a, b in zip(first, first[1:], strict=False)]
+    return [rows[a:b] for a, b in itertools.pairwise(first)]
 
 
 def _row(numbers: list[int]) -> str:
@@ -199,10 +205,7 @@ def _read_fjs(body: Body, base: int, format: str) -> Jobs:  # noqa: A002
     jobs: Jobs = []
     for line in range(body.num_jobs):
         cursor = body.cursor(format, line)
-        count = cursor.count("operations")
-        jobs.append(
-            [[cursor.pair(base) for _ in range(cursor.count("alternatives"))] for _ in range(count)]
-        )
+        jobs.append([cursor.alternatives(base) for _ in range(cursor.count("operations"))])
         cursor.expect_end()
     return jobs
 
@@ -238,9 +241,13 @@ def _recognise(body: Body) -> str:
     if flexible and ("standard" not in fits or body.source.endswith(".fjs")):
         return flexible[0]
     if "standard" in fits and "taillard" in fits and widths not in ([2 * m] * n, [m] * 2 * n):
-        once = [k for k in ("standard", "taillard") if all(len({op[0][0] for op in job}) == m for job in fits[k])]
+        once = [
+            k for k in ("standard", "taillard") if all(len({op[0][0] for op in job}) == m for job in fits[k])
+        ]
         if len(once) != 1:
-            raise InstanceFormatError(f"{body.source}: fits both standard and taillard; say which with format=")
+            raise InstanceFormatError(
+                f"{body.source}: fits both standard and taillard; say which with format="
+            )
         return once[0]
     if "taillard" in fits and (widths == [m] * 2 * n or "standard" not in fits):
         return "taillard"

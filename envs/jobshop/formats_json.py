@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 from makespan.envs.core.errors import InstanceFormatError
@@ -19,7 +20,7 @@ def dump_json(instance: ShopInstance) -> str:
         [[m, d] for m, d in zip(ms, ds, strict=True) if m >= 0]
         for ms, ds in zip(machines, durations, strict=True)
     ]
-    jobs = ",\n    ".join(json.dumps(rows[a:b]) for a, b in zip(first, first[1:], strict=False))
+    jobs = ",\n    ".join(json.dumps(rows[a:b]) for a, b in itertools.pairwise(first))
     head = {
         "kind": _KIND,
         "version": _VERSION,
@@ -55,7 +56,10 @@ def load_json(text: str, source: str, name: str) -> ShopInstance:
         raise InstanceFormatError(f"{source}: found the unknown field {unknown[0]!r}")
     jobs = [
         [
-            [_pair(pair, source, f"jobs[{j}][{k}][{a}]") for a, pair in enumerate(_list(operation, source, f"jobs[{j}][{k}]"))]
+            [
+                _pair(pair, source, f"jobs[{j}][{k}][{a}]")
+                for a, pair in enumerate(_list(operation, source, f"jobs[{j}][{k}]"))
+            ]
             for k, operation in enumerate(_list(job, source, f"jobs[{j}]"))
         ]
         for j, job in enumerate(_list(content.get("jobs"), source, "jobs"))
@@ -68,6 +72,9 @@ def load_json(text: str, source: str, name: str) -> ShopInstance:
                     raise InstanceFormatError(
                         f"{source}: jobs[{j}][{k}]: found machine {machine}; expected 0..{num_machines - 1}"
                     )
+    title = content.get("name", "")
+    if not isinstance(title, str):
+        raise InstanceFormatError(f"{source}: name: found {title!r}; expected a text")
     release = content.get("release", [])
     if not isinstance(release, list):
         raise InstanceFormatError(f"{source}: release: found {release!r}; expected a list")
@@ -75,7 +82,7 @@ def load_json(text: str, source: str, name: str) -> ShopInstance:
         jobs,
         num_machines=num_machines,
         release=[_whole(value, source, f"release[{j}]") for j, value in enumerate(release)],
-        name=str(content.get("name") or name),
+        name=title or name,
     )
 
 

@@ -52,7 +52,9 @@ class Body:
 
     def error(self, line: int, format: str, found: str, expected: str) -> InstanceFormatError:  # noqa: A002
         """An error that names file, line and format."""
-        return InstanceFormatError(f"{self.source}, line {line}: found {found}; expected {expected} ({format} format)")
+        return InstanceFormatError(
+            f"{self.source}, line {line}: found {found}; expected {expected} ({format} format)"
+        )
 
     def error_at_end(self, format: str, found: str, expected: str) -> InstanceFormatError:  # noqa: A002
         """An error about the end of the file."""
@@ -79,7 +81,9 @@ class Body:
             if seen > total:
                 raise self.error(line, format, "too many numbers", f"{total} after the header")
         if seen < total:
-            raise self.error_at_end(format, f"the end of the file after {seen} numbers", f"{total} after the header")
+            raise self.error_at_end(
+                format, f"the end of the file after {seen} numbers", f"{total} after the header"
+            )
 
     def cursor(self, format: str, row: int | None = None) -> Cursor:  # noqa: A002
         """A reader over all numbers after the header, or over those of one row."""
@@ -124,6 +128,18 @@ class Cursor:
         """A machine and a duration."""
         return self.machine(base), self.duration()
 
+    def alternatives(self, base: int) -> list[tuple[int, int]]:
+        """How many machines are eligible, then each with its duration."""
+        pairs: dict[int, int] = {}
+        for _ in range(self.count("alternatives")):
+            machine = self.machine(base)
+            if machine in pairs:
+                raise self.error(
+                    f"machine {machine + base} a second time", "another machine for the operation"
+                )
+            pairs[machine] = self.duration()
+        return list(pairs.items())
+
     def count(self, what: str) -> int:
         """How many `what` follow, at least one."""
         value = self._take(f"a number of {what}")
@@ -163,7 +179,9 @@ def read_body(text: str, source: str) -> Body:
             continue
         if not _NUMBER_FIRST.match(tokens[0]):
             if header and not _BLOCK_WORDS.search(row):
-                raise InstanceFormatError(f"{source}, line {line}: found {row.strip()[:40]!r}; expected numbers")
+                raise InstanceFormatError(
+                    f"{source}, line {line}: found {row.strip()[:40]!r}; expected numbers"
+                )
             words = words or bool(header)
         elif not header:
             header, flexibility = _header(tokens, source, line)
@@ -173,21 +191,25 @@ def read_body(text: str, source: str) -> Body:
             numbers.append([_whole(token, source, line) for token in tokens])
     if not header:
         found = "no numbers" if text.strip() else "an empty file"
-        raise InstanceFormatError(f"{source}, line 1: found {found}; expected the numbers of jobs and machines")
+        raise InstanceFormatError(
+            f"{source}, line 1: found {found}; expected the numbers of jobs and machines"
+        )
     return Body(source, header, flexibility, header_line, lines, numbers, max(len(rows), 1), words)
 
 
 def _header(tokens: list[str], source: str, line: int) -> tuple[list[int], float | None]:
     flexibility = None
     if len(tokens) == 3:
+        *tokens, figure = tokens
         try:
-            flexibility = float(tokens.pop())
+            flexibility = float(figure)
         except ValueError:
-            raise InstanceFormatError(f"{source}, line {line}: found {tokens[-1]!r}; expected a number") from None
+            raise InstanceFormatError(f"{source}, line {line}: found {figure!r}; expected a number") from None
     header = [_whole(token, source, line) for token in tokens]
     if len(header) < 2 or min(header[:2]) < 1:
+        found = " ".join(tokens)
         raise InstanceFormatError(
-            f"{source}, line {line}: found {' '.join(tokens)!r}; expected the numbers of jobs and machines, >= 1"
+            f"{source}, line {line}: found {found!r}; expected the numbers of jobs and machines, >= 1"
         )
     return header, flexibility
 
@@ -196,4 +218,6 @@ def _whole(token: str, source: str, line: int) -> int:
     try:
         return int(token)
     except ValueError:
-        raise InstanceFormatError(f"{source}, line {line}: found {token!r}; expected a whole number") from None
+        raise InstanceFormatError(
+            f"{source}, line {line}: found {token!r}; expected a whole number"
+        ) from None

@@ -9,79 +9,38 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
-from functools import cached_property, lru_cache
-from typing import Literal, Protocol, runtime_checkable
+from functools import cached_property
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from makespan.envs.core.errors import UnknownNameError
+from makespan.envs.jobshop.generator_base import Generator, Int32Array, ShopSize, check_ranges, layout
+from makespan.envs.jobshop.generator_flexible import BrandimarteShop, FlexibleShop
 from makespan.envs.jobshop.instance import ShopInstance
 
-Int32Array = NDArray[np.int32]
-
-
-@dataclass(frozen=True, slots=True)
-class ShopSize:
-    """Maxima over all shops that a generator may draw; the spaces of an environment are built from them.
-
-    Attributes:
-        num_jobs: Jobs of a shop.
-        num_machines: Machines of a shop.
-        num_operations: Operations of a shop, all jobs together.
-        num_alternatives: Eligible machines of an operation; 1 in a classic job shop.
-    """
-
-    num_jobs: int
-    num_machines: int
-    num_operations: int
-    num_alternatives: int = 1
-
-    @classmethod
-    def of(cls, *instances: ShopInstance) -> ShopSize:
-        """The smallest size that holds every one of `instances`."""
-        return cls(
-            max(i.num_jobs for i in instances),
-            max(i.num_machines for i in instances),
-            max(i.num_operations for i in instances),
-            max(i.max_alternatives for i in instances),
-        )
-
-
-@runtime_checkable
-class Generator(Protocol):
-    """A distribution over shops."""
-
-    @property
-    def size(self) -> ShopSize:
-        """Maxima over everything `sample` may return."""
-        ...
-
-    def sample(self, rng: np.random.Generator) -> ShopInstance:
-        """Draw a shop; equal states of `rng` give equal shops."""
-        ...
-
-
-def _check(owner: object, **ranges: tuple[float, float]) -> None:
-    """Refuse a parameter outside its range: `_check(self, num_jobs=(1, inf))`."""
-    for name, (low, high) in ranges.items():
-        value = getattr(owner, name)
-        if not low <= value <= high:
-            raise ValueError(f"{type(owner).__name__}.{name}: {value}; expected {low}..{high}")
-
-
-@lru_cache(maxsize=256)
-def _layout(num_jobs: int, num_machines: int) -> tuple[Int32Array, Int32Array]:
-    """Offsets of equally long jobs (num_jobs + 1,) and the identity routing (num_jobs, num_machines)."""
-    first = np.arange(0, num_jobs * num_machines + 1, num_machines, dtype=np.int32)
-    identity = np.tile(np.arange(num_machines, dtype=np.int32), (num_jobs, 1))
-    return first, identity
+__all__ = [
+    "TOY_OPTIMUM",
+    "BrandimarteShop",
+    "CorrelatedShop",
+    "FixedShops",
+    "FlexibleShop",
+    "FlowShop",
+    "Generator",
+    "KnownOptimumShop",
+    "ShopSize",
+    "ToyShop",
+    "TwoSetShop",
+    "UniformShop",
+    "generator_names",
+    "make_generator",
+]
 
 
 def _classic(machines: Int32Array, durations: Int32Array, release: Int32Array | None = None) -> ShopInstance:
     """A shop from two (num_jobs, num_machines) arrays in which every job visits every machine."""
     num_jobs, num_machines = machines.shape
-    first, _ = _layout(num_jobs, num_machines)
+    first, _ = layout(num_jobs, num_machines)
     columns = machines.reshape(-1, 1), durations.reshape(-1, 1)
     if release is None:
         return ShopInstance(first, *columns, num_machines)
@@ -113,14 +72,14 @@ class UniformShop:
     release_factor: float = 0.0
 
     def __post_init__(self) -> None:
-        _check(
+        check_ranges(
             self,
             num_jobs=(1, np.inf),
             num_machines=(1, np.inf),
             low=(0, self.high),
             release_factor=(0, np.inf),
         )
-        _check(self, min_jobs=(0, self.num_jobs), min_machines=(0, self.num_machines))
+        check_ranges(self, min_jobs=(0, self.num_jobs), min_machines=(0, self.num_machines))
 
     @property
     def size(self) -> ShopSize:
@@ -134,7 +93,7 @@ class UniformShop:
             num_jobs = int(rng.integers(self.min_jobs, num_jobs + 1))
         if self.min_machines:
             num_machines = int(rng.integers(self.min_machines, num_machines + 1))
-        _, identity = _layout(num_jobs, num_machines)
+        _, identity = layout(num_jobs, num_machines)
         durations = rng.integers(self.low, self.high + 1, (num_jobs, num_machines), dtype=np.int32)
         machines = rng.permuted(identity, axis=1)
         release = None
@@ -158,7 +117,7 @@ class TwoSetShop:
     high: int = 200
 
     def __post_init__(self) -> None:
-        _check(self, num_jobs=(1, np.inf), num_machines=(2, np.inf), low=(0, self.high))
+        check_ranges(self, num_jobs=(1, np.inf), num_machines=(2, np.inf), low=(0, self.high))
 
     @property
     def size(self) -> ShopSize:
@@ -167,7 +126,7 @@ class TwoSetShop:
 
     def sample(self, rng: np.random.Generator) -> ShopInstance:
         """Draw a shop."""
-        _, identity = _layout(self.num_jobs, self.num_machines)
+        _, identity = layout(self.num_jobs, self.num_machines)
         half = self.num_machines // 2
         machines = np.empty_like(identity)
         rng.permuted(identity[:, :half], axis=1, out=machines[:, :half])
@@ -185,7 +144,7 @@ class FlowShop:
     high: int = 99
 
     def __post_init__(self) -> None:
-        _check(self, num_jobs=(1, np.inf), num_machines=(1, np.inf), low=(0, self.high))
+        check_ranges(self, num_jobs=(1, np.inf), num_machines=(1, np.inf), low=(0, self.high))
 
     @property
     def size(self) -> ShopSize:
@@ -194,7 +153,7 @@ class FlowShop:
 
     def sample(self, rng: np.random.Generator) -> ShopInstance:
         """Draw a shop."""
-        _, identity = _layout(self.num_jobs, self.num_machines)
+        _, identity = layout(self.num_jobs, self.num_machines)
         return _classic(identity, rng.integers(self.low, self.high + 1, identity.shape, dtype=np.int32))
 
 
@@ -215,7 +174,9 @@ class CorrelatedShop:
     by: Literal["job", "machine"] = "job"
 
     def __post_init__(self) -> None:
-        _check(self, num_jobs=(1, np.inf), num_machines=(1, np.inf), low=(0, self.high), correlation=(0, 1))
+        check_ranges(
+            self, num_jobs=(1, np.inf), num_machines=(1, np.inf), low=(0, self.high), correlation=(0, 1)
+        )
         if self.by not in ("job", "machine"):
             raise ValueError(f"CorrelatedShop.by: {self.by!r}; expected 'job' or 'machine'")
 
@@ -226,7 +187,7 @@ class CorrelatedShop:
 
     def sample(self, rng: np.random.Generator) -> ShopInstance:
         """Draw a shop."""
-        _, identity = _layout(self.num_jobs, self.num_machines)
+        _, identity = layout(self.num_jobs, self.num_machines)
         machines = rng.permuted(identity, axis=1)
         width = int((1 - self.correlation) * (self.high - self.low) / 2)
         count = self.num_jobs if self.by == "job" else self.num_machines
@@ -234,67 +195,6 @@ class CorrelatedShop:
         durations = rng.integers(-width, width + 1, machines.shape, dtype=np.int32)
         durations += centre[:, None] if self.by == "job" else centre[machines]
         return _classic(machines, durations)
-
-
-@dataclass(frozen=True)
-class FlexibleShop:
-    """Flexible job shops as in the two synthetic sets of the learning literature.
-
-    `sd1` (Song et al. 2022): U{0.8 m .. 1.2 m} operations a job, each eligible on U{1..m} random machines, with a mean
-    duration U{1..20} and durations uniform within 20 % of it (rounded, kept within 1..20).
-    `sd2` (Wang et al. 2023, DANIEL): m operations a job, each eligible on U{1..m} random machines, durations U{1..99}
-    drawn independently for each machine.
-    The papers' prose leaves details open; this is our reading of them and of the DANIEL authors' public generator.
-
-    Attributes:
-        num_jobs: Jobs of a shop.
-        num_machines: Machines m.
-        variant: "sd1" or "sd2".
-    """
-
-    num_jobs: int = 10
-    num_machines: int = 5
-    variant: Literal["sd1", "sd2"] = "sd1"
-
-    def __post_init__(self) -> None:
-        _check(self, num_jobs=(1, np.inf), num_machines=(1, np.inf))
-        if self.variant not in ("sd1", "sd2"):
-            raise ValueError(f"FlexibleShop.variant: {self.variant!r}; expected 'sd1' or 'sd2'")
-
-    @property
-    def _lengths(self) -> tuple[int, int]:
-        if self.variant == "sd2":
-            return self.num_machines, self.num_machines
-        return max(1, int(0.8 * self.num_machines)), max(1, int(1.2 * self.num_machines))
-
-    @property
-    def size(self) -> ShopSize:
-        """Maxima over everything `sample` may return."""
-        return ShopSize(self.num_jobs, self.num_machines, self.num_jobs * self._lengths[1], self.num_machines)
-
-    def sample(self, rng: np.random.Generator) -> ShopInstance:
-        """Draw a shop."""
-        shortest, longest = self._lengths
-        first = np.zeros(self.num_jobs + 1, np.int32)
-        np.cumsum(rng.integers(shortest, longest + 1, self.num_jobs), out=first[1:])
-        rows, m = int(first[-1]), self.num_machines
-        count = rng.integers(1, m + 1, (rows, 1), dtype=np.int32)
-        _, identity = _layout(rows, m)
-        used = identity < count
-        machines = rng.permuted(identity, axis=1)
-        machines[~used] = m  # sorts behind every machine
-        machines.sort(axis=1)
-        if self.variant == "sd2":
-            durations = rng.integers(1, 100, (rows, m), dtype=np.int32)
-        else:
-            mean = rng.integers(1, 21, (rows, 1))
-            low = np.maximum(1, np.rint(0.8 * mean)).astype(np.int32)
-            high = np.minimum(20, np.rint(1.2 * mean)).astype(np.int32)
-            durations = rng.integers(low, high + 1, (rows, m), dtype=np.int32)
-        machines[~used] = -1
-        durations[~used] = 0
-        width = int(count.max())
-        return ShopInstance(first, machines[:, :width], durations[:, :width], m)
 
 
 @dataclass(frozen=True)
@@ -322,10 +222,10 @@ class KnownOptimumShop:
     slack: float = 0.5
 
     def __post_init__(self) -> None:
-        _check(self, num_jobs=(1, np.inf), num_machines=(1, np.inf), slack=(0, 1))
-        _check(self, num_full=(1, min(self.num_jobs, self.num_machines)))
+        check_ranges(self, num_jobs=(1, np.inf), num_machines=(1, np.inf), slack=(0, 1))
+        check_ranges(self, num_full=(1, min(self.num_jobs, self.num_machines)))
         if self.horizon:
-            _check(self, horizon=(max(self.num_jobs, self.num_machines), np.inf))
+            check_ranges(self, horizon=(max(self.num_jobs, self.num_machines), np.inf))
 
     @property
     def optimum(self) -> int:
@@ -355,9 +255,8 @@ class KnownOptimumShop:
         share[rng.permutation(rows)[: self.num_full]] = 1
         duration = np.maximum(1, (share * length).astype(np.int32))
         start = cuts[:-1] + (rng.random((rows, slots)) * (length - duration + 1)).astype(np.int32)
-        if (
-            self.num_machines <= self.num_jobs
-        ):  # rows are machines, symbols jobs: gather each job's visits in slot order
+        if self.num_machines <= self.num_jobs:
+            # Rows are machines and symbols jobs: gather each job's visits in the order of their slots.
             slot_of = np.argsort(symbol, axis=1)  # (machine, job)
             visit = np.argsort(slot_of, axis=0)  # (position, job): machines by time
             slot = np.take_along_axis(slot_of, visit, axis=0)
@@ -376,11 +275,17 @@ TOY_OPTIMUM = 10
 class ToyShop:
     """One shop with three jobs and three machines, solved by hand.
 
-    Routes as (machine, duration), and an optimal schedule with makespan 10 (a digit is the job, a dot idle time):
+    Routes as (machine, duration):
 
-        job 0: (1, 2) (0, 1) (2, 4)      machine 0  ...110222 2     job 1 [3, 5), job 0 [5, 6), job 2 [6, 10)
-        job 1: (2, 1) (1, 2) (0, 2)      machine 1  211 00.... .     job 2 [0, 1), job 1 [1, 3), job 0 [3, 5)
-        job 2: (1, 1) (2, 5) (0, 4)      machine 2  1222220000     job 1 [0, 1), job 2 [1, 6), job 0 [6, 10)
+        job 0: (1, 2) (0, 1) (2, 4)
+        job 1: (2, 1) (1, 2) (0, 2)
+        job 2: (1, 1) (2, 5) (0, 4)
+
+    An optimal schedule, a column for each time unit, digits for jobs:
+
+        machine 0  ...1102222
+        machine 1  21100.....
+        machine 2  1222220000
 
     Machine 2 has ten time units of work, so no schedule is shorter. Non-delay dispatching by shortest processing time
     or by most work remaining, ties to the lower job, takes 11.
@@ -397,7 +302,7 @@ class ToyShop:
         return TOY_OPTIMUM
 
     def sample(self, rng: np.random.Generator | None = None) -> ShopInstance:
-        """The toy shop; draws nothing."""
+        """The toy shop, always the same."""
         return ShopInstance.from_jobs(
             [[(1, 2), (0, 1), (2, 4)], [(2, 1), (1, 2), (0, 2)], [(1, 1), (2, 5), (0, 4)]], name="toy"
         )
@@ -444,6 +349,7 @@ _GENERATORS: dict[str, tuple[Callable[..., Generator], dict[str, str]]] = {
     "correlated": (CorrelatedShop, {}),
     "flexible_sd1": (FlexibleShop, {"variant": "sd1"}),
     "flexible_sd2": (FlexibleShop, {"variant": "sd2"}),
+    "brandimarte": (BrandimarteShop, {}),
     "known_optimum": (KnownOptimumShop, {}),
     "toy": (ToyShop, {}),
 }

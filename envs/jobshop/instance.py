@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -166,6 +167,27 @@ class ShopInstance:
         job_first = np.concatenate([[0], np.cumsum([len(job) for job in jobs])]).astype(np.int32)
         count = int(machines.max(initial=-1)) + 1 if num_machines is None else num_machines
         return cls(job_first, machines, durations, count, np.array(release, np.int32), name)
+
+    @classmethod
+    def load(cls, path: str | Path, format: str | None = None) -> ShopInstance:  # noqa: A002
+        """Read a shop from a file in any format of `makespan.envs.jobshop.formats`, recognised unless named.
+
+        Raises:
+            InstanceFormatError: The file is malformed; the message names file and line.
+        """
+        from makespan.envs.jobshop import formats  # it builds instances itself
+
+        return formats.load(path, format)
+
+    def save(self, path: str | Path, format: str | None = None) -> None:  # noqa: A002
+        """Write the shop to a file, in the named format or the one that the suffix suggests.
+
+        Raises:
+            InstanceFormatError: The format cannot express this shop.
+        """
+        from makespan.envs.jobshop import formats
+
+        formats.save(self, path, format)
 
     def reversed(self) -> ShopInstance:
         """The time-reversed shop: every job runs backwards. Its optimal makespan is the same.

@@ -47,12 +47,22 @@ F32 = NDArray[np.float32]
 
 OPERATION_FEATURES: Final = (
     Feature("scheduled", "1 once the operation is scheduled", high=1.0),
-    Feature("completion", "(earliest) completion / LB0: actual once scheduled, else job ready time plus shortest work"),
+    Feature(
+        "completion",
+        "(earliest) completion / LB0: actual once scheduled, else job ready time plus shortest work",
+    ),
     Feature("duration", "duration on the fastest machine / LB0", static=True),
-    Feature("relative_duration", "duration on the fastest machine / longest duration of the shop", high=1.0, static=True),
+    Feature(
+        "relative_duration",
+        "duration on the fastest machine / longest duration of the shop",
+        high=1.0,
+        static=True,
+    ),
     Feature("head", "release date plus shortest work of the job before the operation, / LB0", static=True),
     Feature("tail", "shortest work of the job after the operation / LB0", static=True),
-    Feature("position", "operations of the job before this one / operations of the job", high=1.0, static=True),
+    Feature(
+        "position", "operations of the job before this one / operations of the job", high=1.0, static=True
+    ),
     Feature("flexibility", "eligible machines / machines", high=1.0, static=True),
 )
 JOB_FEATURES: Final = (
@@ -112,9 +122,15 @@ CANDIDATE_FEATURES: Final = (
     raw("queue_entry", "when the operation became ready: end of its predecessor or release date, time units"),
     raw("remaining_work", "shortest work of the job from this operation on, time units"),
     raw("remaining_operations_count", "operations of the job from this one on"),
-    raw("cumulative_work", "shortest work of the job up to and including this operation, plus its release date, time units"),
+    raw(
+        "cumulative_work",
+        "shortest work of the job up to and including this operation, plus its release date, time units",
+    ),
     raw("total_work", "shortest work of the whole job, time units"),
-    raw("next_queue_work", "work waiting for the next operation's machine plus its remaining busy time, time units"),
+    raw(
+        "next_queue_work",
+        "work waiting for the next operation's machine plus its remaining busy time, time units",
+    ),
     raw("machine_remaining_work", "work left on the candidate's machine, time units"),
 )
 

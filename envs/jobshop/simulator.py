@@ -251,7 +251,7 @@ def legal_actions(shops: Shops, b: int, scheme: int, mask: NDArray[np.int8]) -> 
         clock[b, ALLOWED] = 0
         return 0
     clock[b, NOW] = now
-    in_order = scheme == NON_DELAY or scheme == NON_DELAY_WAIT
+    in_order = scheme in (NON_DELAY, NON_DELAY_WAIT)
     if in_order:
         clock[b, TIME] = now
     time, K = clock[b, TIME], alternative.shape[2]

@@ -146,7 +146,7 @@ def flow_shop(num_jobs: int, num_machines: int, time_seed: int, name: str = "") 
 
 
 def _shop(machines: NDArray[np.int64], durations: NDArray[np.int64], name: str) -> ShopInstance:
-    num_jobs, num_machines = machines.shape
+    _num_jobs, num_machines = machines.shape
     return ShopInstance(
         np.arange(0, machines.size + 1, num_machines, dtype=np.int32),
         machines.astype(np.int32).reshape(-1, 1),

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from shop_labels import FLEXIBLE_ID, JOBSHOP_ID, shops, solved
 
 from makespan.agents.demonstrations import SchedulePolicy, make_batch, minibatches, replay, static_keys
 from makespan.envs.jobshop.solver import CPSATSolver
 from makespan.envs.jobshop.validator import validate
-
-from shop_labels import FLEXIBLE_ID, JOBSHOP_ID, shops, solved
 
 
 @pytest.mark.parametrize("size", [3, 4])

@@ -18,7 +18,7 @@ from makespan.agents.contenders import PolicySpec, PolicySpecError, parse_polici
 from makespan.agents.results import Evaluation
 from makespan.agents.trials import shape_of
 from makespan.envs.core.errors import UnknownNameError
-from makespan.envs.core.policy import RandomPolicy, RulePolicy, get_rule
+from makespan.envs.core.policy import RandomPolicy, RulePolicy, get_rule, register_solver
 from makespan.envs.jobshop.instance import ShopInstance
 from makespan.envs.registration import get_family
 
@@ -318,6 +318,14 @@ def test_bad_policy_strings(bad):
     assert ChoiceVectorEnv.made == []
 
 
+def test_solver_whose_package_is_missing():
+    """A solver that cannot be imported is an error of the request, not a traceback after an hour's work."""
+    register_solver("choice", "absent", "none", "makespan_absent_package:Solver")
+    with pytest.raises(PolicySpecError, match="makespan_absent_package"):
+        run(["first", "absent"])
+    assert ChoiceVectorEnv.made == []
+
+
 def test_nothing_to_do():
     """No policies or no instances is an error, not an empty table."""
     with pytest.raises(ev.EvaluationError, match="policies"):
@@ -382,6 +390,15 @@ def test_generated_job_shops_are_paired_and_reproducible():
     assert [row.objective for row in first.rows] == [row.objective for row in second.rows]
     assert {info.group for info in first.instances} == {"4x3"}
     assert first.meta["env_kwargs"] == size
+
+
+def test_groups_are_named_as_in_the_literature():
+    """The group is the smallest set an instance belongs to, with its size once."""
+    family = get_family("makespan/JobShop-v0")
+    (ta01,) = family.find_instances("ta01")
+    assert ev.group_of(family, ta01) == "ta 15x15"
+    assert ev.group_of(CHOICE, SMALL) == "toys 2x2"
+    assert ev.group_of(CHOICE, LARGE) == "3x3"
 
 
 @pytest.mark.slow

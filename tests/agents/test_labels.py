@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from shop_labels import JOBSHOP_ID, shops, solved
 
 from makespan.agents import labels as labels_module
 from makespan.agents.config import ShapeConfig
@@ -17,8 +18,6 @@ from makespan.envs.core.schedule import Schedule
 from makespan.envs.jobshop.completion import complete
 from makespan.envs.jobshop.family import JOBSHOP
 from makespan.envs.jobshop.validator import validate
-
-from shop_labels import JOBSHOP_ID, shops, solved
 
 SHAPES = (ShapeConfig(num_jobs=3, num_machines=3, count=4), ShapeConfig(num_jobs=4, num_machines=3, count=2))
 
@@ -101,7 +100,7 @@ def _second_shape_kills(chunk: Chunk) -> Iterator[Task]:
 
 def test_a_dying_worker_is_reported_and_costs_no_finished_chunk(tmp_path: Path) -> None:
     """A worker that is killed gives one clear error instead of a hang, and what was finished is kept."""
-    with pytest.raises(MakespanError, match="worker process died.*run again"):
+    with pytest.raises(MakespanError, match=r"worker process died.*run again"):
         collect(JOBSHOP, SHAPES, 7, _second_shape_kills, workers=1, cache_dir=tmp_path, student="x")
     finished = Chunk(JOBSHOP, SHAPES[0], 7, 0, 4, tmp_path, "x")
     assert finished.is_there()
