@@ -14,15 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from makespan.agents.batch import decision_batch
 from makespan.agents.config import EnvConfig, ShapeConfig
 from makespan.agents.demonstrations import make_batch
 from makespan.agents.labels import Actions, Chunk, Labels, Task, collect
 from makespan.agents.network import ActorCritic
+from makespan.agents.policy import LearnedPolicy
 from makespan.envs.core.errors import MakespanError
 from makespan.envs.core.family import Family
 from makespan.envs.core.schedule import Schedule
@@ -116,9 +114,8 @@ def roll_out(
 ) -> list[Cut]:
     """Play instances of one shape greedily, each cut at a decision drawn uniformly from its own."""
     batch = make_batch(env.id, env.sgs, instances)
-    student = _Student(network)
+    student = LearnedPolicy(network)
     observation, _ = batch.reset(seed=0)
-    student.begin(observation)
     running = np.ones(len(instances), np.bool_)
     cut = np.zeros(len(instances), np.int64)
     pasts = [Schedule.empty()] * len(instances)
@@ -128,8 +125,7 @@ def roll_out(
         taken = running & (rng.random(len(instances)) * (len(actions) + 1) < 1.0)
         for slot in np.flatnonzero(taken).tolist():
             cut[slot], pasts[slot] = len(actions), batch.schedule(slot)
-        action = np.zeros(len(instances), np.int64)
-        action[running] = student.act(observation, np.flatnonzero(running))
+        action = student.act(observation)
         actions.append(action)
         observation, _, terminated, _, _ = batch.step(action)
         running &= ~terminated
@@ -154,32 +150,3 @@ class _Finish:
     ) -> Schedule:
         best = self.complete(instance, past, time_limit_s, seed)
         return best if self.validate(instance, best) <= self.validate(instance, own) else own
-
-
-class _Student:
-    """Acts greedily in a batch; encodes each instance once where the network allows it."""
-
-    def __init__(self, network: ActorCritic) -> None:
-        self.network = network.eval()
-        self.once = network.config.encode == "instance"
-
-    @torch.no_grad()
-    def begin(self, observation: Mapping[str, NDArray[Any]]) -> None:
-        """Look at the instances of all slots."""
-        if self.once:
-            self.memory = self.network.encode(self.network.instances(observation))
-
-    @torch.no_grad()
-    def act(self, observation: Mapping[str, NDArray[Any]], slots: NDArray[np.int64]) -> Actions:
-        """The action that scores highest in each of some slots (s,)."""
-        network = self.network
-        shown = {key: array[slots] for key, array in observation.items()}
-        memory = self.memory if self.once else network.encode(network.instances(shown))
-        decided = decision_batch(
-            network.schema, shown, memory.first, torch.from_numpy(slots) if self.once else None
-        )
-        logits, _ = network.decide(memory, decided)
-        scores = np.full(shown["action_mask"].shape, -np.inf)
-        scores[decided.candidate_graph.numpy(), decided.candidate_slot.numpy()] = logits.numpy()
-        best: Actions = scores.argmax(axis=1)
-        return best

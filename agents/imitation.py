@@ -151,6 +151,11 @@ class MovingAverage:
             self.weights[name].lerp_(tensor.detach(), 1.0 - decay)
 
 
+def sections_per_epoch(num_labels: int) -> int:
+    """How many sections a pass over the labels is cut into."""
+    return max(1, round(num_labels / SECTION))
+
+
 class Cloner:
     """Behaviour cloning that can stop after any section and go on as if it never had.
 
@@ -183,8 +188,7 @@ class Cloner:
         self.optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=1e-4)
         self.average = average or MovingAverage(network, config.ema)
         self.updates_before = self.average.updates
-        total = sum(len(group) for group in self.labels)
-        self.sections_per_epoch = max(1, round(total / SECTION))
+        self.sections_per_epoch = sections_per_epoch(sum(len(group) for group in self.labels))
         self.num_sections = config.epochs * self.sections_per_epoch
         self.done = 0
 

@@ -263,7 +263,8 @@ def _solve_all(
                 yield pending.popleft().result(progress)
     except BrokenProcessPool as error:
         raise MakespanError(
-            "a worker process died while it made labels (out of memory, or killed); finished chunks are kept "
+            "a worker process died while it made labels (it was killed, or memory was short; what it said itself "
+            "stands above); finished chunks are kept "
             "where there is a cache: run again to go on, with fewer workers if memory is short"
         ) from error
     finally:

@@ -7,22 +7,24 @@ the rules. A checkpoint holds the stage under way; a resumed run goes on with it
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from copy import deepcopy
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import gymnasium
 import torch
-from torch import Tensor
 
 from makespan.agents.config import TrainConfig, to_dict
-from makespan.agents.dagger import dagger_labels, round_seed
-from makespan.agents.imitation import Cloner, MovingAverage, mirrored
-from makespan.agents.labels import Labels, label
+from makespan.agents.evaluation import evaluate
+from makespan.agents.imitator import Imitator
+from makespan.agents.labels import draw
+from makespan.agents.learned import load_policy
 from makespan.agents.network import ActorCritic
 from makespan.agents.progress import Progress
+from makespan.agents.report import verdicts, write_report
 from makespan.agents.run_folder import RunFolder
+from makespan.agents.search import tune_temperature
+from makespan.agents.self_labelling import SelfLabeller
 from makespan.envs.registration import get_family
 
 logger = logging.getLogger(__name__)
@@ -62,8 +64,13 @@ def train(config: TrainConfig, run: RunFolder) -> ActorCritic:
     state = _resume(run, network)
     if state.stage == "imitation":
         state = _imitate(config, run, network, state)
+    if state.stage == "self_labelling":
+        state = _self_label(config, run, network, state)
+    temperature = float(state.meta.get("temperature", 0.0))
     if state.stage != "finished":
-        run.save({"network": network.state_dict()}, describe(config, stage="finished"))
+        temperature = _tune(config, network)
+        run.save({"network": network.state_dict()}, describe(config, stage="finished", temperature=temperature))
+    compare(config, run)
     return network
 
 
@@ -80,93 +87,78 @@ def _resume(run: RunFolder, network: ActorCritic) -> _State:
 def _imitate(config: TrainConfig, run: RunFolder, network: ActorCritic, state: _State) -> _State:
     if not config.imitation.enabled:
         return _State("self_labelling", {}, {})
-    imitation = config.imitation
-    labels = _teachers_labels(config, run)
-    students = [dict(weights) for _, weights in sorted(state.tensors.get("students", {}).items())]
-    resumed, before = int(state.meta.get("round", 0)), 0
-    average: MovingAverage | None = None
-    for number in range(imitation.dagger_rounds + 1):
-        if number > len(students):
-            assert average is not None
-            students.append({name: tensor.clone() for name, tensor in average.weights.items()})
-        if number > 0:
-            labels = labels + _corrections(config, run, network, students[number - 1], number)
-        stage = imitation if number == 0 else replace(imitation, epochs=imitation.dagger_epochs)
-        cloner = Cloner(network, stage, config.env, labels, round_seed(config.seed, number), average)
-        if number == resumed and state.tensors:
-            cloner.restore(state.tensors, state.meta)
-        if number >= resumed:
-            _clone(config, run, cloner, number, students[:number], before)
-        average = cloner.average
-        before += cloner.num_sections
-    cloner.finish()
+    cache_dir = config.imitation.cache_dir or run.path / "labels"
+    learner = Imitator(network, config.imitation, config.env, config.seed, cache_dir)
+    if state.tensors:
+        learner.restore(state.tensors, state.meta)
+    with Progress("imitation", learner.num_sections, unit="section", done=learner.done) as progress:
+        while learner.done < learner.num_sections:
+            metrics = learner.section()
+            run.log("imitation", learner.done, metrics)
+            tensors, meta = learner.state()
+            run.save(tensors, describe(config, stage="imitation", **meta))
+            progress.update(**metrics)
+    learner.finish()
     return _State("self_labelling", {}, {})
 
 
-def _teachers_labels(config: TrainConfig, run: RunFolder) -> list[Labels]:
-    imitation = config.imitation
-    labels = label(
-        config.env.id,
-        imitation.shapes,
-        config.seed,
-        workers=imitation.workers,
-        cache_dir=imitation.cache_dir or run.path / "labels",
-    )
-    if imitation.mirror:
-        images = [mirrored(get_family(config.env.id), group) for group in labels]
-        labels = [
-            Labels(group.instances + image.instances, group.schedules + image.schedules)
-            for group, image in zip(labels, images, strict=True)
-        ]
-    return labels
-
-
-def _corrections(
-    config: TrainConfig, run: RunFolder, network: ActorCritic, weights: Mapping[str, Tensor], number: int
-) -> list[Labels]:
-    """The labels of a round of DAgger, made or read; the network itself is left as it is."""
-    student = deepcopy(network)
-    student.load_state_dict(weights)
-    return dagger_labels(
-        student,
-        config.env,
-        get_family(config.env.id),
-        config.imitation.dagger_shapes or config.imitation.shapes,
-        config.seed,
-        number,
-        workers=config.imitation.workers,
-        cache_dir=config.imitation.cache_dir or run.path / "labels",
-    )
-
-
-def _clone(
-    config: TrainConfig,
-    run: RunFolder,
-    cloner: Cloner,
-    number: int,
-    students: Sequence[Mapping[str, Tensor]],
-    before: int,
-) -> None:
-    """Carry a round of cloning to its end.
-
-    Args:
-        config: Of the run.
-        run: Where it is logged and saved.
-        cloner: Possibly restored.
-        number: Of the round; 0 before any student has acted.
-        students: The weights that acted in the rounds so far: with them, a resumed run makes the same labels.
-        before: Sections of the rounds before.
-    """
-    title = f"DAgger round {number}" if number else "imitation"
-    acted = {f"{i:03d}": weights for i, weights in enumerate(students)}
-    with Progress(title, cloner.num_sections, unit="section", done=cloner.done) as progress:
-        while cloner.done < cloner.num_sections:
-            metrics = cloner.section()
-            run.log("imitation", before + cloner.done, metrics)
-            tensors, meta = cloner.state()
-            tensors |= {"students": acted}
-            run.save(tensors, describe(config, stage="imitation", round=number, **meta))
+def _self_label(config: TrainConfig, run: RunFolder, network: ActorCritic, state: _State) -> _State:
+    if not config.self_labelling.enabled:
+        return _State("ppo", {}, {})
+    learner = SelfLabeller(network, config.self_labelling, config.env, config.seed)
+    if state.tensors:
+        learner.restore(state.tensors, state.meta)
+    total, every = config.self_labelling.iterations, config.self_labelling.checkpoint_every
+    with Progress("self-labelling", total, unit="iteration", done=learner.done) as progress:
+        while learner.done < total:
+            metrics = learner.iterate()
             progress.update(**metrics)
+            if learner.done % every == 0 or learner.done == total:
+                run.log("self_labelling", learner.done, metrics)
+                tensors, meta = learner.state()
+                run.save(tensors, describe(config, stage="self_labelling", **meta))
+    learner.finish()
+    return _State("ppo", {}, {})
+
+
+def _tune(config: TrainConfig, network: ActorCritic) -> float:
+    """The sampling temperature that is best on instances drawn for nothing else."""
+    family = get_family(config.env.id)
+    shapes = config.evaluation.shapes or config.imitation.shapes or config.ppo.shapes
+    instances = [one for shape in shapes for one in draw(family, shape, VALIDATION_SEED, 0, NUM_VALIDATION)]
+    grid, samples = config.evaluation.temperatures, min(config.evaluation.samples, default=16)
+    best, ratios = tune_temperature(network, config.env.id, config.env.sgs, instances, grid, samples)
+    logger.info("best of %d / greedy by temperature: %s", samples, {t: round(r, 4) for t, r in ratios.items()})
+    return best
+
+
+def compare(config: TrainConfig, run: RunFolder) -> None:
+    """Compare the finished run with rules and solvers, on unseen random and on published instances, and report."""
+    family = get_family(config.env.id)
+    wanted = config.evaluation
+    path = str(run.path)
+    policies = [path, *(f"{path}*{n}" for n in wanted.samples), *wanted.rules, *wanted.solvers]
+    drawn = [
+        replace(one, name=f"{shape.generator}-{shape.num_jobs}x{shape.num_machines}#{i}")
+        for shape in wanted.shapes
+        for i, one in enumerate(draw(family, shape, wanted.seed, 0, wanted.episodes))
+    ]
+    named = [one for spec in wanted.instances for one in family.find_instances(spec)]
+    for title, instances in (("random", drawn), ("benchmark", named)):
+        if not instances:
+            continue
+        result = evaluate(
+            family,
+            config.env.id,
+            policies,
+            instances=instances,
+            seed=wanted.seed,
+            time_limit_s=wanted.time_limit_s,
+            load_policy=load_policy,
+        )
+        page = write_report(run.report_path / title, result, title=f"{config.name}: {title} instances")
+        logger.info("%s instances:\n%s", title, "\n".join(verdicts(result)))
+        logger.info("report: %s", page)
 
 
 def tune_malloc() -> None:

@@ -76,6 +76,10 @@ class Engine(Protocol):
         """Put a slot back into a token's state."""
         ...
 
+    def copy_slots(self, source: NDArray[np.int64], target: NDArray[np.int64]) -> None:
+        """Put each slot of `target` (n,) into the present state of its partner in `source` (n,)."""
+        ...
+
 
 class Generator(Protocol):
     """Draws instances; size and distribution are its own business."""

@@ -104,6 +104,14 @@ class CandidateView:
         return self._x[..., self._schema.action_feature(name)].astype(np.float64)
 
 
+class GraphSpace(spaces.Dict):
+    """The observation space of a decision graph: a Dict of Boxes that knows its `schema`, so that policies need not."""
+
+    def __init__(self, entries: dict[str, spaces.Space[Any]], schema: GraphSchema) -> None:
+        super().__init__(entries)
+        self.schema = schema
+
+
 @dataclass(frozen=True)
 class GraphSchema:
     """The shape and meaning of a family's decision graph."""
@@ -130,7 +138,7 @@ class GraphSchema:
         return _column("candidate feature", name, self.candidates.features)
 
     @cached_property
-    def space(self) -> spaces.Dict:
+    def space(self) -> GraphSpace:
         """The Gymnasium space: a Dict of fixed-size Boxes with finite bounds."""
         entries: dict[str, spaces.Space[Any]] = {}
         for node in self.nodes:
@@ -154,7 +162,7 @@ class GraphSchema:
         if self.critic_features:
             box = _feature_box(1, self.critic_features)
             entries["critic_x"] = spaces.Box(box.low[0], box.high[0], dtype=np.float32)
-        return spaces.Dict(entries)
+        return GraphSpace(entries, self)
 
     def zeros(self, num_envs: int) -> dict[str, NDArray[Any]]:
         """An empty batch of observations (leading axis `num_envs`), indices -1, to be filled in place."""

@@ -234,5 +234,10 @@ class JobShopEngine:
         for array, saved in zip(self._arrays(), token, strict=True):
             array[slot] = saved
 
+    def copy_slots(self, source: NDArray[np.int64], target: NDArray[np.int64]) -> None:
+        """Put each slot of `target` (n,) into the present state of its partner in `source` (n,)."""
+        for array in self._arrays():
+            array[target] = array[source]
+
     def _arrays(self) -> tuple[NDArray[Any], ...]:
         return (*self._shops, *self._graph, *self._static, *self.outcome)

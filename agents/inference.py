@@ -1,0 +1,194 @@
+"""Decisions without gradients: encodings kept between decisions, and the choice among candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from makespan.agents.batch import Arrays, DecisionBatch, Edges, decision_batch, network_columns, static_edges
+from makespan.agents.encoder import Memory
+from makespan.agents.network import ActorCritic
+from makespan.envs.core.graph import GraphSchema
+
+Batch = TypeVar("Batch")
+
+
+@contextmanager
+def evaluating(network: ActorCritic) -> Iterator[None]:
+    """No gradients and no dropout inside the block; the network's mode is as before afterwards."""
+    training = network.training
+    if training:
+        network.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        if training:
+            network.train()
+
+
+def decide(
+    network: ActorCritic, observation: Arrays, memory: Memory | None = None, graph: Tensor | None = None
+) -> tuple[Tensor, Tensor, DecisionBatch]:
+    """Logits (C,), values (B,) and decisions of a batch of observations.
+
+    Args:
+        network: Decides.
+        observation: Batched observations.
+        memory: Encodings made before; ignored by a network that encodes every decision.
+        graph: (B,) graph of `memory` for each decision; by default one each, in order.
+    """
+    if memory is None or network.config.encode == "step":
+        memory, graph = network.encode(network.instances(observation)), None
+    batch = decision_batch(network.schema, observation, memory.first, graph)
+    logits, values = network.decide(memory, batch)
+    return logits, values, batch
+
+
+def choose(
+    logits: Tensor,
+    batch: DecisionBatch,
+    num_candidates: int,
+    temperature: float | Tensor = 0.0,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """An action for each decision, by the Gumbel-max trick: (C,) -> (B,).
+
+    Args:
+        logits: Of the allowed candidates.
+        batch: Their decisions.
+        num_candidates: Number A of actions.
+        temperature: Of the softmax that is sampled, one for all or (B,); 0 is greedy, ties to the lower action.
+        generator: Source of randomness; needed unless everything is greedy.
+    """
+    scores = logits
+    if isinstance(temperature, Tensor) or temperature > 0.0:
+        noise = -torch.empty_like(logits).exponential_(generator=generator).clamp_(min=1e-30).log()
+        scale = temperature[batch.candidate_graph] if isinstance(temperature, Tensor) else temperature
+        scores = logits + scale * noise
+    table = torch.full((batch.num_graphs, num_candidates), -torch.inf, dtype=logits.dtype)
+    table[batch.candidate_graph, batch.candidate_slot] = scores
+    return table.argmax(dim=1)
+
+
+def to_device(batch: Batch, device: torch.device) -> Batch:
+    """A batch, or any part of one, with its tensors on a device."""
+    if isinstance(batch, Tensor):
+        return batch.to(device)  # type: ignore[return-value]
+    if isinstance(batch, dict):
+        return {key: to_device(part, device) for key, part in batch.items()}  # type: ignore[return-value]
+    if is_dataclass(batch) and not isinstance(batch, type):
+        parts = {field.name: to_device(getattr(batch, field.name), device) for field in fields(batch)}
+        return replace(batch, **parts)
+    return batch
+
+
+def join(schema: GraphSchema, first: Memory, second: Memory) -> Memory:
+    """Both memories as one; the graphs of `second` come after those of `first`."""
+    shift = {name: table.shape[0] for name, table in first.embedding.items()}
+    edges = {}
+    for edge in static_edges(schema):
+        own, more = first.edges[edge.name], second.edges[edge.name]
+        edges[edge.name] = Edges(
+            torch.cat([own.source, more.source + shift[edge.source]]),
+            torch.cat([own.target, more.target + shift[edge.target]]),
+            torch.cat([own.x, more.x]),
+        )
+    embedding = {name: torch.cat([table, second.embedding[name]]) for name, table in first.embedding.items()}
+    starts = {name: torch.cat([rows, second.first[name] + shift[name]]) for name, rows in first.first.items()}
+    return Memory(embedding, starts, edges)
+
+
+def distinct(rows: Sequence[bytes]) -> tuple[list[int], NDArray[np.int64]]:
+    """Positions of the first of equal rows, and for every row (n,) the number of its equal among them."""
+    numbers: dict[bytes, int] = {}
+    first: list[int] = []
+    for position, row in enumerate(rows):
+        if row not in numbers:
+            numbers[row] = len(first)
+            first.append(position)
+    return first, np.array([numbers[row] for row in rows], np.int64)
+
+
+def static_parts(schema: GraphSchema, observation: Arrays) -> list[NDArray[Any]]:
+    """What a deep encoder that reads static features only sees of a batch of observations: arrays (B, ...)."""
+    parts = []
+    for node in schema.nodes:
+        if node.level != "system":
+            parts.append(np.asarray(observation[f"{node.name}_count"]))
+            parts.append(observation[f"{node.name}_x"][..., network_columns(node.features, static_only=True)])
+        if node.parent is not None:
+            parts.append(np.asarray(observation[f"{node.name}_parent"]))
+    for edge in static_edges(schema):
+        parts.append(np.asarray(observation[f"{edge.name}_index"]))
+        if edge.features:
+            parts.append(np.asarray(observation[f"{edge.name}_x"]))
+    return parts
+
+
+def fingerprints(parts: Sequence[NDArray[Any]]) -> list[bytes]:
+    """The arrays' contents, slot by slot."""
+    return [b"".join(part[slot].tobytes() for part in parts) for slot in range(len(parts[0]))]
+
+
+class EncodingCache:
+    """Encodes an instance once, however many decisions and slots it takes.
+
+    An encoding is a function of what does not change within an episode, so a slot is encoded anew exactly when that
+    part of its observation changes: no reset has to be announced. Slots with equal instances share an encoding.
+
+    Args:
+        network: Its weights must not change while the cache is in use.
+    """
+
+    def __init__(self, network: ActorCritic) -> None:
+        self._network = network
+        self._parts: list[NDArray[Any]] = []
+        self._memory: Memory | None = None
+        self._graph = np.zeros(0, np.int64)
+        self._num_graphs = 0
+
+    def look_up(self, observation: Arrays) -> tuple[Memory | None, Tensor | None]:
+        """The encodings of a batch of observations, and the graph (B,) of each; None for a network without any."""
+        if self._network.config.encode == "step":
+            return None, None
+        parts = static_parts(self._network.schema, observation)
+        changed = self._changed(parts)
+        if changed.any():
+            if self._num_graphs > 2 * len(changed):  # mostly instances that are over: begin again
+                changed[:] = True
+            self._encode(observation, parts, np.flatnonzero(changed))
+        return self._memory, torch.from_numpy(self._graph)
+
+    def _changed(self, parts: list[NDArray[Any]]) -> NDArray[np.bool_]:
+        """Slots (B,) whose instance is another than at the last look."""
+        num_slots = len(parts[0])
+        if [part.shape for part in parts] != [part.shape for part in self._parts]:
+            return np.ones(num_slots, np.bool_)
+        changed = np.zeros(num_slots, np.bool_)
+        for part, before in zip(parts, self._parts, strict=True):
+            changed |= (part != before).reshape(num_slots, -1).any(axis=1)
+        return changed
+
+    def _encode(self, observation: Arrays, parts: list[NDArray[Any]], slots: NDArray[np.int64]) -> None:
+        first, number = distinct(fingerprints([part[slots] for part in parts]))
+        rows = slots[first]
+        memory = self._network.encode(
+            self._network.instances({key: a[rows] for key, a in observation.items()})
+        )
+        if self._memory is None or len(slots) == len(self._graph) or len(self._graph) != len(parts[0]):
+            self._graph, self._num_graphs = number, len(rows)
+        else:
+            memory = join(self._network.schema, self._memory, memory)
+            self._graph = self._graph.copy()
+            self._graph[slots] = self._num_graphs + number
+            self._num_graphs += len(rows)
+        self._memory = memory
+        self._parts = [np.array(part) for part in parts]

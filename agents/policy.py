@@ -1,0 +1,144 @@
+"""Trained networks as policies: `LearnedPolicy` for the suite's own evaluation, and the Stable-Baselines3 policies.
+
+`GraphPolicy` and `SelfMaskingGraphPolicy` are in `makespan.agents.sb3_policy` and can be imported from here; they
+load Stable-Baselines3 when they are first asked for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from makespan.agents.checkpoint import CheckpointError, load_checkpoint, pretrained_path
+from makespan.agents.config import NetworkConfig
+from makespan.agents.inference import EncodingCache, choose, decide, evaluating
+from makespan.agents.network import ActorCritic
+from makespan.envs.core.graph import GraphSchema, Observation
+
+if TYPE_CHECKING:
+    from makespan.agents.sb3_policy import GraphPolicy, SelfMaskingGraphPolicy
+
+__all__ = ["GraphPolicy", "LearnedPolicy", "SelfMaskingGraphPolicy", "TrainedPolicy", "load_policy"]
+
+
+class LearnedPolicy:
+    """A network at work: greedy, or sampling at a temperature.
+
+    Instances are encoded once, when a slot's static features change; see `EncodingCache`.
+
+    Args:
+        network: Decides; its weights must not change while the policy is in use (make another one then).
+        temperature: Of the softmax over candidates; 0 is greedy.
+        greedy: (B,) bool, slots that are greedy whatever the temperature.
+        seed: Of the policy's own random stream.
+    """
+
+    def __init__(
+        self,
+        network: ActorCritic,
+        *,
+        temperature: float = 0.0,
+        greedy: NDArray[np.bool_] | None = None,
+        seed: int = 0,
+    ) -> None:
+        if temperature < 0.0:
+            raise ValueError(f"temperature: {temperature}; expected at least 0")
+        self.network = network
+        self.temperature = temperature
+        self.greedy = greedy
+        self._generator = torch.Generator().manual_seed(seed)
+        self._cache = EncodingCache(network)
+
+    def act(self, observation: Observation) -> NDArray[np.int64]:
+        """An allowed candidate in each decision graph (B,)."""
+        with evaluating(self.network):
+            logits, _, batch = decide(self.network, observation, *self._cache.look_up(observation))
+            num_candidates = observation["action_mask"].shape[1]
+            temperature: float | torch.Tensor = self.temperature
+            if self.greedy is not None:
+                temperature = torch.from_numpy(
+                    np.where(self.greedy, np.float32(0), np.float32(self.temperature))
+                )
+            action: NDArray[np.int64] = choose(
+                logits, batch, num_candidates, temperature, self._generator
+            ).numpy()
+        return action
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedPolicy:
+    """A checkpoint ready to be set to work on instances of any size.
+
+    Attributes:
+        weights: The network's state dict.
+        config: What it is made of.
+        sgs: Schedule generation scheme it was trained in; None where the family has none.
+        temperature: For sampling, as tuned after training.
+    """
+
+    weights: dict[str, torch.Tensor]
+    config: NetworkConfig
+    sgs: str | None
+    temperature: float
+
+    def network(self, schema: GraphSchema) -> ActorCritic:
+        """The network on decision graphs of `schema`."""
+        network = ActorCritic(schema, self.config)
+        network.load_state_dict(self.weights)
+        return network.eval()
+
+    def build(self, schema: GraphSchema, *, greedy: bool, seed: int) -> LearnedPolicy:
+        """The policy on decision graphs of `schema`, greedy or sampling at its temperature."""
+        temperature = 0.0 if greedy else self.temperature
+        return LearnedPolicy(self.network(schema), temperature=temperature, seed=seed)
+
+
+def load_policy(name: str | Path, env_id: str) -> TrainedPolicy:
+    """A trained policy.
+
+    Args:
+        name: A run folder, a checkpoint file, or "pretrained" for the one that ships for `env_id`.
+        env_id: Where it is to act.
+
+    Raises:
+        CheckpointError: There is no checkpoint, or it holds no policy.
+        UnknownNameError: Nothing ships for `env_id`.
+    """
+    path = _checkpoint_of(name, env_id)
+    tensors, meta = load_checkpoint(path)
+    if "network" not in tensors or "network" not in meta:
+        raise CheckpointError(f"{path} holds no policy: its network or the network's config is missing")
+    return TrainedPolicy(
+        weights=tensors.get(
+            "average", tensors["network"]
+        ),  # what evaluation uses, in the middle of imitation
+        config=NetworkConfig(**meta["network"]),
+        sgs=meta.get("env", {}).get("sgs"),
+        temperature=float(meta.get("temperature", 1.0)),
+    )
+
+
+def _checkpoint_of(name: str | Path, env_id: str) -> Path:
+    if str(name) == "pretrained":
+        return pretrained_path(env_id)
+    path = Path(name)
+    if not path.is_dir():
+        return path
+    folder = path / "checkpoints" if (path / "checkpoints").is_dir() else path
+    for file in ("best.pt", "last.pt", "previous.pt"):
+        if (folder / file).is_file():
+            return folder / file
+    raise CheckpointError(f"no checkpoint in {path}; train with `makespan train --run {path}`")
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401
+    if name in ("GraphPolicy", "SelfMaskingGraphPolicy"):
+        from makespan.agents import sb3_policy
+
+        return getattr(sb3_policy, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,325 @@
+"""Search at inference: the best of N samples, and policy-guided beam search.
+
+Both always contain the greedy schedule, so that neither is ever worse than the network alone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from makespan.agents.batch import Arrays
+from makespan.agents.demonstrations import decision_keys, make_batch
+from makespan.agents.encoder import Memory
+from makespan.agents.inference import choose, decide, evaluating
+from makespan.agents.network import ActorCritic
+from makespan.agents.trials import shape_of
+from makespan.envs.core.schedule import Schedule
+from makespan.envs.core.vector import SchedulingVectorEnv
+
+MAX_SLOTS: Final = 512  # slots of a batch; more make the network no faster
+MAX_BYTES: Final = 512 * 2**20  # of the observations of a batch
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """What a search found for I instances.
+
+    Attributes:
+        objectives: (I,) of the best schedules.
+        schedules: The best schedules.
+        decisions: (I,) decisions that led to them.
+        seconds: (I,) wall time, shared evenly by the instances that were searched together.
+        samples: (I, N) objectives of all complete schedules, the greedy one first; of a beam, the greedy and the best.
+    """
+
+    objectives: NDArray[np.float64]
+    schedules: list[Schedule]
+    decisions: NDArray[np.int64]
+    seconds: NDArray[np.float64]
+    samples: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """Complete episodes, one a slot: objectives (B,), decisions (B,), and the environment with their schedules."""
+
+    env: SchedulingVectorEnv
+    objectives: NDArray[np.float64]
+    decisions: NDArray[np.int64]
+
+
+def roll(
+    network: ActorCritic,
+    env_id: str,
+    sgs: str,
+    instances: Sequence[Any],
+    owner: NDArray[np.int64],
+    temperature: Tensor,
+    generator: torch.Generator,
+) -> Rollout:
+    """One episode in each of B slots, with one encoding an instance.
+
+    Args:
+        network: Decides, in evaluation mode and without gradients.
+        env_id: Where it acts.
+        sgs: Schedule generation scheme.
+        instances: Distinct instances.
+        owner: (B,) instance of each slot; every instance must have a slot.
+        temperature: (B,) of each slot, 0 for greedy.
+        generator: Source of randomness.
+    """
+    env = make_batch(env_id, sgs, [instances[i] for i in owner])
+    observation, _ = env.reset(seed=0)
+    _, first = np.unique(owner, return_index=True)
+    memory = _encode(network, {key: array[first] for key, array in observation.items()})
+    keys = decision_keys(env.schema, with_tasks=network.config.encode == "step")
+    keys = [*keys, *(key for key in observation if key.endswith("_count"))]
+    if network.config.encode == "step":
+        keys = list(observation)
+    graph = torch.from_numpy(owner)
+    num_candidates = env.schema.candidates.max_count
+    running = np.arange(len(owner))
+    actions = np.zeros(len(owner), np.int64)
+    decisions = np.zeros(len(owner), np.int64)
+    while running.size:
+        whole = running.size == len(owner)
+        seen = observation if whole else {key: observation[key][running] for key in keys}
+        logits, _, batch = decide(network, seen, memory, graph[running])
+        actions[running] = choose(logits, batch, num_candidates, temperature[running], generator).numpy()
+        decisions[running] += 1
+        observation, _, terminated, _, _ = env.step(actions)
+        running = running[~terminated[running]]
+    objectives = np.array([env.objective(slot) for slot in range(len(owner))])
+    return Rollout(env, objectives, decisions)
+
+
+def best_of(
+    network: ActorCritic,
+    env_id: str,
+    sgs: str,
+    instances: Sequence[Any],
+    samples: int,
+    temperature: float = 1.0,
+    seed: int = 0,
+) -> SearchResult:
+    """The best of N schedules of each instance: the greedy one and N - 1 samples.
+
+    Args:
+        network: Decides.
+        env_id: Where it acts.
+        sgs: Schedule generation scheme.
+        instances: Of any shapes; those of one shape are searched together.
+        samples: Number N of schedules of each instance.
+        temperature: Of the softmax that is sampled.
+        seed: Of the samples.
+    """
+    if samples < 1 or temperature <= 0.0:
+        raise ValueError(f"samples: {samples}, temperature: {temperature}; expected at least 1, more than 0")
+    search = _Best(len(instances), samples)
+    generator = torch.Generator().manual_seed(seed)
+    with evaluating(network):
+        for members in _same_shape(instances):
+            width = _num_slots(env_id, sgs, instances[members[0]])
+            jobs = [(i, sample) for i in members for sample in range(samples)]
+            for begin in range(0, len(jobs), width):
+                part = np.array(jobs[begin : begin + width])
+                chosen, owner = np.unique(part[:, 0], return_inverse=True)
+                heat = torch.from_numpy(np.where(part[:, 1] == 0, 0.0, temperature).astype(np.float32))
+                began = time.perf_counter()
+                rollout = roll(network, env_id, sgs, [instances[i] for i in chosen], owner, heat, generator)
+                search.keep(rollout, part, (time.perf_counter() - began) / len(part))
+    return search.result()
+
+
+def beam(
+    network: ActorCritic,
+    env_id: str,
+    sgs: str,
+    instances: Sequence[Any],
+    width: int,
+    *,
+    score: str = "log_probability",
+) -> SearchResult:
+    """Policy-guided beam search, instance by instance.
+
+    In each round the 2 `width` likeliest children of all partial schedules are built; of those that the network could
+    not tell apart one is kept, and the best `width` go on. The greedy schedule is always among them, and a partial
+    schedule whose lower bound is no better than the best complete one is dropped.
+
+    Args:
+        network: Decides.
+        env_id: Where it acts.
+        sgs: Schedule generation scheme.
+        instances: Of any shapes.
+        width: Partial schedules that are kept.
+        score: What makes a partial schedule good: its "log_probability", or its lower "bound" first.
+    """
+    if width < 1 or score not in ("log_probability", "bound"):
+        raise ValueError(
+            f"width: {width}, score: {score!r}; expected at least 1, 'log_probability' or 'bound'"
+        )
+    search = _Best(len(instances), 2)
+    with evaluating(network):
+        for i, instance in enumerate(instances):
+            began = time.perf_counter()
+            _Beam(network, make_batch(env_id, sgs, [instance] * (2 * width)), width, score).run(search, i)
+            search.seconds[i] = time.perf_counter() - began
+    return search.result()
+
+
+def tune_temperature(
+    network: ActorCritic,
+    env_id: str,
+    sgs: str,
+    instances: Sequence[Any],
+    grid: Sequence[float],
+    samples: int,
+    seed: int = 0,
+) -> tuple[float, dict[float, float]]:
+    """The temperature whose best of N is best on validation instances.
+
+    Returns:
+        That temperature, and for each of the grid the mean ratio of the best of N to the greedy objective.
+    """
+    ratios = {}
+    for temperature in grid:
+        found = best_of(network, env_id, sgs, instances, samples, temperature, seed)
+        ratios[temperature] = float((found.objectives / found.samples[:, 0]).mean())
+    return min(ratios, key=ratios.__getitem__), ratios
+
+
+class _Best:
+    """The best schedule of each instance so far."""
+
+    def __init__(self, num_instances: int, samples: int) -> None:
+        self.schedules: list[Schedule | None] = [None] * num_instances
+        self.objectives = np.full(num_instances, np.inf)
+        self.decisions = np.zeros(num_instances, np.int64)
+        self.seconds = np.zeros(num_instances)
+        self.samples = np.full((num_instances, samples), np.inf)
+
+    def keep(self, rollout: Rollout, jobs: NDArray[np.int64], seconds: float) -> None:
+        """Enter a rollout whose slot s is sample jobs[s, 1] of instance jobs[s, 0]."""
+        self.samples[jobs[:, 0], jobs[:, 1]] = rollout.objectives
+        np.add.at(self.seconds, jobs[:, 0], seconds)
+        for i in np.unique(jobs[:, 0]):
+            slots = np.flatnonzero(jobs[:, 0] == i)
+            slot = int(slots[rollout.objectives[slots].argmin()])
+            self.enter(int(i), rollout.env, slot, int(rollout.decisions[slot]))
+
+    def enter(self, i: int, env: SchedulingVectorEnv, slot: int, decisions: int) -> None:
+        """Enter one complete schedule of instance i."""
+        objective = env.objective(slot)
+        if objective < self.objectives[i]:
+            self.objectives[i], self.decisions[i] = objective, decisions
+            self.schedules[i] = env.schedule(slot)
+
+    def result(self) -> SearchResult:
+        schedules = [schedule for schedule in self.schedules if schedule is not None]
+        return SearchResult(self.objectives, schedules, self.decisions, self.seconds, self.samples)
+
+
+class _Beam:
+    """A beam search on one instance: parents in the first slots of a batch, their children built over them."""
+
+    def __init__(self, network: ActorCritic, env: SchedulingVectorEnv, width: int, score: str) -> None:
+        self.network = network
+        self.env = env
+        self.width = width
+        self.by_bound = score == "bound"
+        observation, _ = env.reset(seed=0)
+        self.memory = _encode(network, {key: array[:1] for key, array in observation.items()})
+        with_tasks = network.config.encode == "step"
+        candidates = ("candidate_index", "candidate_x", "action_mask")
+        self.state_keys = [k for k in decision_keys(env.schema, with_tasks=with_tasks) if k not in candidates]
+        self.log_p = np.zeros(1)  # (parents,)
+        self.greedy = True  # whether the first parent is where the network alone would be
+
+    def run(self, search: _Best, i: int) -> None:
+        """Search to the end; enter the complete schedules as instance i."""
+        decisions = 0
+        while self.log_p.size:
+            decisions += 1
+            parents, actions, scores = self._children()
+            self.env.engine.copy_slots(parents, np.arange(len(parents)))
+            padded = np.full(self.env.num_envs, -1)
+            padded[: len(actions)] = actions
+            self.env.engine.step(padded)
+            complete = self.env.engine.outcome.terminated[: len(actions)]
+            for slot in np.flatnonzero(complete):
+                search.enter(i, self.env, int(slot), decisions)
+                if slot == 0 and self.greedy:
+                    search.samples[i, 0] = self.env.objective(0)
+            self._select(np.flatnonzero(~complete), scores, search.objectives[i])
+        search.samples[i, 1] = search.objectives[i]
+
+    def _children(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+        """Parents, actions and log-probabilities of the likeliest children, the greedy schedule's child first."""
+        count = self.log_p.size
+        seen = {key: array[:count] for key, array in self.env.engine.observation.items()}
+        graph = torch.zeros(count, dtype=torch.int64)
+        logits, _, batch = decide(self.network, seen, self.memory, graph)
+        table = torch.full((count, self.env.schema.candidates.max_count), -torch.inf)
+        table[batch.candidate_graph, batch.candidate_slot] = logits
+        scores = self.log_p[:, None] + torch.log_softmax(table.double(), 1).numpy()
+        rank = scores.copy()
+        if self.greedy:
+            rank[0, int(table[0].argmax())] = np.inf
+        order = np.argsort(-rank, axis=None, kind="stable")[: min(2 * self.width, len(logits))]
+        parents, actions = np.divmod(order, scores.shape[1])
+        return parents, actions, scores.ravel()[order]
+
+    def _select(self, slots: NDArray[np.int64], scores: NDArray[np.float64], incumbent: float) -> None:
+        """Move the best `width` of the children in `slots` to the front."""
+        greedy_goes_on = self.greedy and slots.size > 0 and slots[0] == 0
+        bounds = np.array([self.env.engine.lower_bound(int(slot)) for slot in slots])
+        order = (
+            np.lexsort((-scores[slots], bounds))
+            if self.by_bound
+            else np.argsort(-scores[slots], kind="stable")
+        )
+        if greedy_goes_on:
+            order = np.concatenate([[0], order[order != 0]])
+        slots, bounds = slots[order], bounds[order]
+        promising = bounds < incumbent
+        promising[:1] |= greedy_goes_on
+        slots = self._distinct(slots[promising])[: self.width]
+        self.env.engine.copy_slots(slots, np.arange(len(slots)))
+        self.log_p = scores[slots]
+        self.greedy = greedy_goes_on
+
+    def _distinct(self, slots: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The first of every set of slots that look alike to the network, and so have the same future."""
+        observation = self.env.engine.observation
+        rows = [observation[key][slots].reshape(len(slots), -1).view(np.uint8) for key in self.state_keys]
+        if not len(slots):
+            return slots
+        joined = np.ascontiguousarray(np.concatenate(rows, axis=1))
+        _, first = np.unique(joined.view(np.dtype((np.void, joined.shape[1])))[:, 0], return_index=True)
+        return slots[np.sort(first)]
+
+
+def _encode(network: ActorCritic, observation: Arrays) -> Memory | None:
+    return None if network.config.encode == "step" else network.encode(network.instances(observation))
+
+
+def _same_shape(instances: Sequence[Any]) -> list[list[int]]:
+    shapes: dict[tuple[int, ...], list[int]] = {}
+    for i, instance in enumerate(instances):
+        shapes.setdefault(shape_of(instance), []).append(i)
+    return list(shapes.values())
+
+
+def _num_slots(env_id: str, sgs: str, instance: Any) -> int:  # noqa: ANN401
+    """Slots of a batch of such instances that fit into memory."""
+    schema = make_batch(env_id, sgs, [instance]).schema
+    slot_bytes = sum(box.nbytes for box in schema.zeros(1).values())
+    return int(np.clip(MAX_BYTES // slot_bytes, 1, MAX_SLOTS))
