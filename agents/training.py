@@ -16,8 +16,8 @@ import torch
 
 from makespan.agents.config import TrainConfig, to_dict
 from makespan.agents.evaluation import evaluate
-from makespan.agents.imitation import Cloner, mirrored
-from makespan.agents.labels import Labels, draw, label
+from makespan.agents.imitator import Imitator
+from makespan.agents.labels import draw
 from makespan.agents.network import ActorCritic
 from makespan.agents.policy import load_policy
 from makespan.agents.progress import Progress
@@ -90,31 +90,18 @@ def _resume(run: RunFolder, network: ActorCritic) -> _State:
 def _imitate(config: TrainConfig, run: RunFolder, network: ActorCritic, state: _State) -> _State:
     if not config.imitation.enabled:
         return _State("self_labelling", {}, {})
-    family = get_family(config.env.id)
-    labels = label(
-        config.env.id,
-        config.imitation.shapes,
-        config.seed,
-        workers=config.imitation.workers,
-        cache_dir=config.imitation.cache_dir or run.path / "labels",
-    )
-    if config.imitation.mirror:
-        images = [mirrored(family, group) for group in labels]
-        labels = [
-            Labels(group.instances + image.instances, group.schedules + image.schedules)
-            for group, image in zip(labels, images, strict=True)
-        ]
-    cloner = Cloner(network, config.imitation, config.env, labels, config.seed)
+    cache_dir = config.imitation.cache_dir or run.path / "labels"
+    learner = Imitator(network, config.imitation, config.env, config.seed, cache_dir)
     if state.tensors:
-        cloner.restore(state.tensors, state.meta)
-    with Progress("imitation", cloner.num_sections, unit="section", done=cloner.done) as progress:
-        while cloner.done < cloner.num_sections:
-            metrics = cloner.section()
-            run.log("imitation", cloner.done, metrics)
-            tensors, meta = cloner.state()
+        learner.restore(state.tensors, state.meta)
+    with Progress("imitation", learner.num_sections, unit="section", done=learner.done) as progress:
+        while learner.done < learner.num_sections:
+            metrics = learner.section()
+            run.log("imitation", learner.done, metrics)
+            tensors, meta = learner.state()
             run.save(tensors, describe(config, stage="imitation", **meta))
             progress.update(1, **metrics)
-    cloner.finish()
+    learner.finish()
     return _State("self_labelling", {}, {})
 
 

@@ -19,7 +19,9 @@ SCHEMES = ("non_delay", "active", "non_delay_wait", "append")
 def make(instance: ShopInstance, **options: object) -> SchedulingEnv:
     """The environment of one instance, bare."""
     kind = "FlexibleJobShop" if instance.is_flexible else "JobShop"
-    env = gymnasium.make(f"makespan/{kind}-v0", instance=instance, illegal_action="raise", **options).unwrapped
+    env = gymnasium.make(
+        f"makespan/{kind}-v0", instance=instance, illegal_action="raise", **options
+    ).unwrapped
     assert isinstance(env, SchedulingEnv)
     return env
 
@@ -140,7 +142,9 @@ def test_waiting_reaches_every_active_schedule(kind: str) -> None:
         }
         built = {key[: instance.num_operations] for _, key in reached(make(instance, sgs="non_delay_wait"))}
         assert active <= built, instance
-        giffler_thompson = {key[: instance.num_operations] for _, key in reached(make(instance, sgs="active"))}
+        giffler_thompson = {
+            key[: instance.num_operations] for _, key in reached(make(instance, sgs="active"))
+        }
         assert giffler_thompson == active, instance
 
 
