@@ -20,6 +20,7 @@ from makespan.agents.imitator import Imitator
 from makespan.agents.labels import draw
 from makespan.agents.network import ActorCritic
 from makespan.agents.policy import load_policy
+from makespan.agents.ppo import train_ppo
 from makespan.agents.progress import Progress
 from makespan.agents.report import verdicts, write_report
 from makespan.agents.run_folder import RunFolder
@@ -30,7 +31,6 @@ from makespan.envs.registration import get_family
 
 logger = logging.getLogger(__name__)
 
-STAGES = ("imitation", "self_labelling", "ppo", "finished")
 VALIDATION_SEED = 2_000_003
 NUM_VALIDATION = 20  # instances of each evaluation shape on which the temperature is chosen
 
@@ -67,6 +67,8 @@ def train(config: TrainConfig, run: RunFolder) -> ActorCritic:
         state = _imitate(config, run, network, state)
     if state.stage == "self_labelling":
         state = _self_label(config, run, network, state)
+    if state.stage == "ppo":
+        state = _reinforce(config, run, network, state)
     temperature = float(state.meta.get("temperature", 0.0))
     if state.stage != "finished":
         temperature = _tune(config, network)
@@ -122,6 +124,21 @@ def _self_label(config: TrainConfig, run: RunFolder, network: ActorCritic, state
                 run.save(tensors, describe(config, stage="self_labelling", **meta))
     learner.finish()
     return _State("ppo", {}, {})
+
+
+def _reinforce(config: TrainConfig, run: RunFolder, network: ActorCritic, state: _State) -> _State:
+    if config.ppo.enabled:
+        train_ppo(
+            network,
+            config.ppo,
+            config.env,
+            config.seed,
+            run=run,
+            pretrained=config.imitation.enabled or config.self_labelling.enabled,
+            state=(state.tensors, state.meta) if state.tensors else None,
+            meta=describe(config),
+        )
+    return _State("tuning", {}, {})
 
 
 def _tune(config: TrainConfig, network: ActorCritic) -> float:

@@ -116,7 +116,7 @@ def test_an_optimum_is_within_reach(kind: str, sgs: str) -> None:
     """`active` (Giffler & Thompson, and its flexible form) and `non_delay_wait` lose no optimum."""
     for instance in tiny(kind, 12):
         best = optimum(instance)
-        assert min(makespan for makespan, _ in reached(make(instance, sgs=sgs))) == best, instance
+        assert min(end for end, _ in reached(make(instance, sgs=sgs))) == best, instance
 
 
 def is_active(shop: PlainShop) -> bool:
