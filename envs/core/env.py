@@ -128,7 +128,7 @@ class SchedulingEnv(gymnasium.Env[Buffers, np.int64]):
         self.illegal_action = illegal_action
         self.render_mode = render_mode
         self.schema = engine.schema
-        self.observation_space = engine.schema.space
+        self.observation_space = engine.schema.space  # type: ignore[assignment]  # a Dict is a Space of buffers
         self.action_space = spaces.Discrete(engine.schema.candidates.max_count)
         self.instance: Any = None
         self._action = np.zeros(1, np.int64)

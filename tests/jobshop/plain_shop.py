@@ -130,7 +130,11 @@ def plain(instance: ShopInstance, sgs: str) -> PlainShop:
         rows = range(instance.job_first[j], instance.job_first[j + 1])
         jobs.append(
             [
-                [(int(m), int(p)) for m, p in zip(instance.machines[o], instance.durations[o], strict=True) if m >= 0]
+                [
+                    (int(m), int(p))
+                    for m, p in zip(instance.machines[o], instance.durations[o], strict=True)
+                    if m >= 0
+                ]
                 for o in rows
             ]
         )
@@ -166,7 +170,9 @@ def small_shop(rng: np.random.Generator, kind: str) -> ShopInstance:
             if kind == "classic":
                 machines = np.roll(np.arange(num_machines), -i)
             low = 0 if kind == "zero" else 1
-            route.append([(int(m), int(rng.integers(low, 7 if kind != "zero" else 3))) for m in machines[:width]])
+            route.append(
+                [(int(m), int(rng.integers(low, 7 if kind != "zero" else 3))) for m in machines[:width]]
+            )
         jobs.append(route)
     release = rng.integers(0, 9, num_jobs).tolist() if kind == "released" else ()
     return ShopInstance.from_alternatives(jobs, num_machines=num_machines, release=release, name=kind)

@@ -19,7 +19,9 @@ SCHEMES = ("non_delay", "active", "non_delay_wait", "append")
 def make(instance: ShopInstance, **options: object) -> SchedulingEnv:
     """The environment of one instance, bare."""
     kind = "FlexibleJobShop" if instance.is_flexible else "JobShop"
-    env = gymnasium.make(f"makespan/{kind}-v0", instance=instance, illegal_action="raise", **options).unwrapped
+    env = gymnasium.make(
+        f"makespan/{kind}-v0", instance=instance, illegal_action="raise", **options
+    ).unwrapped
     assert isinstance(env, SchedulingEnv)
     return env
 
@@ -114,7 +116,7 @@ def test_an_optimum_is_within_reach(kind: str, sgs: str) -> None:
     """`active` (Giffler & Thompson, and its flexible form) and `non_delay_wait` lose no optimum."""
     for instance in tiny(kind, 12):
         best = optimum(instance)
-        assert min(makespan for makespan, _ in reached(make(instance, sgs=sgs))) == best, instance
+        assert min(end for end, _ in reached(make(instance, sgs=sgs))) == best, instance
 
 
 def is_active(shop: PlainShop) -> bool:
@@ -140,7 +142,9 @@ def test_waiting_reaches_every_active_schedule(kind: str) -> None:
         }
         built = {key[: instance.num_operations] for _, key in reached(make(instance, sgs="non_delay_wait"))}
         assert active <= built, instance
-        giffler_thompson = {key[: instance.num_operations] for _, key in reached(make(instance, sgs="active"))}
+        giffler_thompson = {
+            key[: instance.num_operations] for _, key in reached(make(instance, sgs="active"))
+        }
         assert giffler_thompson == active, instance
 
 
