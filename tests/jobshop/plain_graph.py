@@ -165,7 +165,12 @@ class PlainGraph:
     def observation(self, schema: GraphSchema) -> dict[str, NDArray[Any]]:
         """Everything as arrays, for a shop that need not fill the schema."""
         out = {key: value[0] for key, value in schema.zeros(1).items()}
-        counts = {"operation": len(self.operations), "job": self.num_jobs, "machine": self.num_machines, "system": 1}
+        counts = {
+            "operation": len(self.operations),
+            "job": self.num_jobs,
+            "machine": self.num_machines,
+            "system": 1,
+        }
         for name, count in counts.items():
             out[f"{name}_count"][0] = count
         edge = link = 0
@@ -174,7 +179,9 @@ class PlainGraph:
             out["operation_parent"][o] = j
             for m, p in self.shop.jobs[j][i]:
                 out["eligibility_index"][:, edge] = o, m
-                _fill(out["eligibility_x"][edge], schema.edge("eligibility").features, self.eligibility(j, i, p))
+                _fill(
+                    out["eligibility_x"][edge], schema.edge("eligibility").features, self.eligibility(j, i, p)
+                )
                 edge += 1
             if i + 1 < len(self.shop.jobs[j]):
                 out["precedence_index"][:, link] = o, o + 1

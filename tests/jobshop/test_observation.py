@@ -21,7 +21,10 @@ SCHEMES = ("non_delay", "active", "non_delay_wait", "append")
 def make(instances: list[ShopInstance], sgs: str, skip_forced: bool = True) -> SchedulingEnv:
     """An environment whose spaces hold all the instances."""
     env = gymnasium.make(
-        "makespan/FlexibleJobShop-v0", generator=FixedShops(tuple(instances)), sgs=sgs, skip_forced=skip_forced
+        "makespan/FlexibleJobShop-v0",
+        generator=FixedShops(tuple(instances)),
+        sgs=sgs,
+        skip_forced=skip_forced,
     ).unwrapped
     assert isinstance(env, SchedulingEnv)
     return env
@@ -60,7 +63,9 @@ def test_every_column_follows_its_description(sgs: str) -> None:
     """All matrices at every state of random episodes, in an env that holds shops of all kinds and sizes in turn."""
     rng = np.random.default_rng(5)
     instances = [small_shop(rng, kind) for _ in range(6) for kind in KINDS]
-    if sgs == "active":  # which of the two active schemes applies is decided by the env's size, not the shop's
+    if (
+        sgs == "active"
+    ):  # which of the two active schemes applies is decided by the env's size, not the shop's
         instances = [i for i in instances if i.is_flexible]
     env = make(instances, sgs)
     for instance in instances:
