@@ -158,7 +158,9 @@ class PPOLearner:
         log_p = log_probabilities(logits, decided)  # (C,)
         graph = decided.candidate_graph
         action = torch.from_numpy(batch.decisions.action[batch.rows])
-        change = log_p[decided.candidate_slot == action[graph]] - torch.from_numpy(experience.log_p[batch.rows])
+        change = log_p[decided.candidate_slot == action[graph]] - torch.from_numpy(
+            experience.log_p[batch.rows]
+        )
         ratio, gain = change.exp(), torch.from_numpy(advantage)
         clipped = ratio.clamp(1.0 - self.config.clip, 1.0 + self.config.clip)
         policy_loss = -torch.minimum(ratio * gain, clipped * gain).mean()

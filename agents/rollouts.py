@@ -69,7 +69,8 @@ class Shops:
         self.seed = seed
         make = get_family(env.id).make_generator
         self._generators: list[Generator] = [
-            make(shape.generator, num_jobs=shape.num_jobs, num_machines=shape.num_machines) for shape in shapes
+            make(shape.generator, num_jobs=shape.num_jobs, num_machines=shape.num_machines)
+            for shape in shapes
         ]
         counts = np.array([shape.count for shape in shapes], np.float64)
         self._share = counts / counts.sum()
@@ -127,14 +128,18 @@ def collect(
     start = {key: array.copy() for key, array in observation.items()}
     keys = decision_keys(env.schema, with_tasks=network.config.encode == "step")
     counts = [key for key in observation if key.endswith("_count")]
-    columns: dict[str, list[NDArray[Any]]] = {key: [] for key in [*keys, "slot", "action", "log_p", "value", "reward"]}
+    columns: dict[str, list[NDArray[Any]]] = {
+        key: [] for key in [*keys, "slot", "action", "log_p", "value", "reward"]
+    }
     references: list[NDArray[np.float32]] = []
     running = np.arange(len(instances))
     actions = np.zeros(len(instances), np.int64)
     with evaluating(network):
         memories = [None if network.config.encode == "step" else network.encode(network.instances(start))]
         if reference is not None:
-            memories.append(None if network.config.encode == "step" else reference.encode(reference.instances(start)))
+            memories.append(
+                None if network.config.encode == "step" else reference.encode(reference.instances(start))
+            )
         while running.size:
             seen = {key: observation[key][running] for key in keys}
             whole = seen | {key: array[running] for key, array in start.items() if key not in seen}
@@ -161,7 +166,9 @@ def collect(
             for key, array in (seen | row).items():
                 columns[key].append(array)
             running = running[~terminated[running]]
-    advantage = _advantages(columns["reward"], columns["value"], columns["slot"], len(instances), gamma, gae_lambda)
+    advantage = _advantages(
+        columns["reward"], columns["value"], columns["slot"], len(instances), gamma, gae_lambda
+    )
     flat = {key: np.concatenate(parts) for key, parts in columns.items()}
     return Experience(
         decisions=Decisions(start, {key: flat[key] for key in keys}, flat["slot"], flat["action"]),

@@ -114,7 +114,9 @@ def test_observations_outlive_the_next_step():
     np.testing.assert_array_equal(observation["job_x"], before)
 
 
-@pytest.mark.parametrize("wrong", [{"autoreset_mode": "NextStep"}, {"autoreset_mode": "SameStep", "copy": False}])
+@pytest.mark.parametrize(
+    "wrong", [{"autoreset_mode": "NextStep"}, {"autoreset_mode": "SameStep", "copy": False}]
+)
 def test_unsuitable_batches_are_refused(wrong):
     """Guards against silent training bugs of a wrong autoreset mode or shared buffers."""
     env = gymnasium.make_vec(ENV_ID, num_envs=2, vectorization_mode="vector_entry_point", **SHOP, **wrong)
