@@ -116,33 +116,52 @@ def replay(
     sgs: str,
     instances: Sequence[Any],
     schedules: Sequence[Schedule],
+    played: Sequence[NDArray[np.int64]] = (),
     *,
     with_tasks: bool = False,
 ) -> tuple[Decisions, NDArray[np.float64]]:
     """The decisions that lead to each schedule, and the objectives that the replay reached (I,).
 
     The replay equals the schedule where the schedule generation scheme can reach it, and is close to it elsewhere.
+
+    Args:
+        env_id: Where to replay.
+        sgs: Schedule generation scheme.
+        instances: One shape.
+        schedules: One each.
+        played: Actions (k,) with which each replay begins; they are followed, but are no decisions of the
+            demonstration. None if left out.
+        with_tasks: Keep the task features of every decision.
     """
+    first = np.array([len(actions) for actions in played] or [0] * len(instances))
+    before = np.full((max(first), len(instances)), -1)
+    for slot, actions in enumerate(played):
+        before[: len(actions), slot] = actions
     env = make_batch(env_id, sgs, instances)
     policy = SchedulePolicy(env.schema, schedules)
     observation, _ = env.reset(seed=0)
     start = {key: array.copy() for key, array in observation.items()}
     keys = decision_keys(env.schema, with_tasks=with_tasks)
     kept: list[dict[str, NDArray[Any]]] = []
-    slots, actions = [], []
+    slots: list[NDArray[np.int64]] = []
+    taken: list[NDArray[np.int64]] = []
     running = np.ones(len(instances), np.bool_)
     while running.any():
         action = policy.act(observation)
-        kept.append({key: observation[key][running] for key in keys})
-        slots.append(np.flatnonzero(running))
-        actions.append(action[running])
+        step = len(taken)
+        if step < len(before):
+            action = np.where(before[step] >= 0, before[step], action)
+        shown = np.flatnonzero(running & (step >= first))
+        kept.append({key: observation[key][shown] for key in keys})
+        slots.append(shown)
+        taken.append(action[shown])
         observation, _, terminated, _, _ = env.step(action)
         running &= ~terminated
     decisions = Decisions(
         start,
         {key: np.concatenate([part[key] for part in kept]) for key in keys},
         np.concatenate(slots),
-        np.concatenate(actions),
+        np.concatenate(taken),
     )
     return decisions, np.array([env.objective(slot) for slot in range(len(instances))])
 

@@ -43,7 +43,12 @@ class Minibatch:
 
 
 def mirrored(family: Family, labels: Labels) -> Labels:
-    """The mirror images of labels, where the family has a mirror symmetry; nothing otherwise."""
+    """The mirror images of labels, where the family has a mirror symmetry; nothing otherwise.
+
+    Every decision of an image counts, so what a student played has none: it would end up at the image's end.
+    """
+    if any(labels.first):
+        raise ValueError("labels that a student began have no mirror image")
     if family.mirror is None:
         return Labels([], [])
     pairs = [family.mirror(*pair) for pair in zip(labels.instances, labels.schedules, strict=True)]
@@ -75,13 +80,8 @@ def stream(
 
     def open_chunk() -> None:
         group, part = waiting.pop()
-        decisions, _ = replay(
-            env_id,
-            sgs,
-            [group.instances[i] for i in part],
-            [group.schedules[i] for i in part],
-            with_tasks=with_tasks,
-        )
+        own = group.select(part)
+        decisions, _ = replay(env_id, sgs, own.instances, own.schedules, own.played, with_tasks=with_tasks)
         parts = minibatches(decisions, instances_per_batch, batch_size, rng)
         opened.append(Minibatch(decisions, instances, rows) for instances, rows in parts)
 
@@ -151,6 +151,11 @@ class MovingAverage:
             self.weights[name].lerp_(tensor.detach(), 1.0 - decay)
 
 
+def sections_per_epoch(num_labels: int) -> int:
+    """How many sections a pass over the labels is cut into."""
+    return max(1, round(num_labels / SECTION))
+
+
 class Cloner:
     """Behaviour cloning that can stop after any section and go on as if it never had.
 
@@ -163,6 +168,7 @@ class Cloner:
         env: Where the labels are replayed.
         labels: Groups of one shape each.
         seed: Of the order.
+        average: Of the weights so far, which goes on; by default one that starts at the network's.
     """
 
     def __init__(
@@ -172,6 +178,7 @@ class Cloner:
         env: EnvConfig,
         labels: Sequence[Labels],
         seed: int,
+        average: MovingAverage | None = None,
     ) -> None:
         self.network = network
         self.config = config
@@ -179,9 +186,9 @@ class Cloner:
         self.labels = [group for group in labels if len(group)]
         self.seed = seed
         self.optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=1e-4)
-        self.average = MovingAverage(network, config.ema)
-        total = sum(len(group) for group in self.labels)
-        self.sections_per_epoch = max(1, round(total / SECTION))
+        self.average = average or MovingAverage(network, config.ema)
+        self.updates_before = self.average.updates
+        self.sections_per_epoch = sections_per_epoch(sum(len(group) for group in self.labels))
         self.num_sections = config.epochs * self.sections_per_epoch
         self.done = 0
 
@@ -192,7 +199,11 @@ class Cloner:
             "average": self.average.weights,
             "optimizer": self.optimizer.state_dict(),
         }
-        return tensors, {"done": self.done, "updates": self.average.updates}
+        return tensors, {
+            "done": self.done,
+            "updates": self.average.updates,
+            "updates_before": self.updates_before,
+        }
 
     def restore(self, tensors: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
         """Go on from a state."""
@@ -200,6 +211,7 @@ class Cloner:
         self.average.weights = {name: tensor.clone() for name, tensor in tensors["average"].items()}
         self.optimizer.load_state_dict(tensors["optimizer"])
         self.average.updates = int(meta["updates"])
+        self.updates_before = int(meta.get("updates_before", 0))
         self.done = int(meta["done"])
 
     def section(self) -> dict[str, float]:
@@ -217,6 +229,8 @@ class Cloner:
             rng=rng,
         )
         self.network.train()
+        # dropout draws from torch's own stream
+        torch.manual_seed(int(np.random.SeedSequence((self.seed, 2, self.done)).generate_state(1)[0]))
         losses, hits, weights, within = [], [], [], 0.0
         for batch in batches:
             rate = self._learning_rate((self.done + min(1.0, within / total)) / self.num_sections)
@@ -248,14 +262,12 @@ class Cloner:
             rows = np.array_split(rng.permutation(len(group)), self.sections_per_epoch)
             # shapes with few labels spread over the epoch instead of crowding its first sections
             rows = [rows[i] for i in rng.permutation(self.sections_per_epoch)]
-            chosen.append(
-                Labels([group.instances[i] for i in rows[part]], [group.schedules[i] for i in rows[part]])
-            )
+            chosen.append(group.select(rows[part]))
         return [group for group in chosen if len(group)]
 
     def _learning_rate(self, z: float) -> float:
         schedule = learning_rate_factor(self.config.schedule, z)
-        warm_up = min(1.0, (self.average.updates + 1) / WARM_UP_UPDATES)
+        warm_up = min(1.0, (self.average.updates - self.updates_before + 1) / WARM_UP_UPDATES)
         return self.config.learning_rate * warm_up * (FLOOR + (1.0 - FLOOR) * schedule)
 
 

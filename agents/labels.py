@@ -1,7 +1,7 @@
 """Labels: instances drawn from a seed, solved by a teacher in worker processes, kept on disk.
 
-An instance follows from the seed, so only the schedules are kept, in chunks: a run that was killed goes on with the
-chunk it was at. Nothing is pickled to disk.
+An instance follows from the seed, so only the schedules (and what a student did before the teacher took over)
+are kept, in chunks: a run that was killed goes on with the chunk it was at. Nothing is pickled to disk.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ import io
 import json
 import multiprocessing
 import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
@@ -32,17 +34,45 @@ from makespan.envs.registration import get_family
 
 CHUNK: Final = 50  # instances a file
 COLUMNS: Final = ("job", "task", "resource", "start", "end")
+Actions = NDArray[np.int64]
+NOTHING: Final[Actions] = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """Instances of one shape with the teacher's schedules."""
+    """Instances of one shape with the teacher's schedules.
+
+    Attributes:
+        instances: What was solved.
+        schedules: One each.
+        played: Actions (k,) with which each schedule begins and that no teacher chose: the label counts from
+            the decision after them. None for any if left out.
+    """
 
     instances: list[Any]
     schedules: list[Schedule]
+    played: list[Actions] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if not self.played:
+            object.__setattr__(self, "played", [NOTHING] * len(self.instances))
 
     def __len__(self) -> int:
         return len(self.instances)
+
+    @property
+    def first(self) -> list[int]:
+        """The first decision of each label that counts."""
+        return [len(actions) for actions in self.played]
+
+    def select(self, rows: Iterable[int]) -> Labels:
+        """The labels in these rows, in that order."""
+        rows = list(rows)
+        return Labels(
+            [self.instances[i] for i in rows],
+            [self.schedules[i] for i in rows],
+            [self.played[i] for i in rows],
+        )
 
 
 def draw(family: Family, shape: ShapeConfig, seed: int, first: int, count: int) -> list[Any]:
@@ -66,27 +96,64 @@ def label(
         workers: Processes; 0 for one a core.
         cache_dir: Where chunks are kept; empty keeps none.
     """
-    family = get_family(env_id)
+    return collect(get_family(env_id), shapes, seed, _teach, workers=workers, cache_dir=cache_dir)
+
+
+class Task(NamedTuple):
+    """A label to make: a function for a worker process, its arguments, and what was played before."""
+
+    function: Callable[..., Schedule]
+    arguments: tuple[Any, ...]
+    played: Actions = NOTHING
+
+
+def collect(
+    family: Family,
+    shapes: Sequence[ShapeConfig],
+    seed: int,
+    tasks: Callable[[Chunk], Iterable[Task]],
+    *,
+    workers: int = 0,
+    cache_dir: str | Path = "",
+    student: str = "",
+) -> list[Labels]:
+    """Labels of every shape's instances, from the chunks that are on disk and from worker processes.
+
+    Args:
+        family: Family of the instances.
+        shapes: What to draw and how many.
+        seed: Of the instances.
+        tasks: How a chunk that is missing is labelled, one task an instance.
+        workers: Processes; 0 for one a core.
+        cache_dir: Where chunks are kept; empty keeps none.
+        student: All that the labels depend on besides instances and shape.
+
+    Raises:
+        MakespanError: A worker died.
+    """
     folder = Path(cache_dir) if cache_dir else None
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
     chunks = [
-        _Chunk(family, shape, seed, first, min(CHUNK, shape.count - first), folder)
+        Chunk(family, shape, seed, first, min(CHUNK, shape.count - first), folder, student)
         for shape in shapes
         for first in range(0, shape.count, CHUNK)
     ]
     missing = [chunk for chunk in chunks if not chunk.is_there()]
-    solved = dict(_solve_all(missing, workers))
+    solved = dict(_solve_all(missing, tasks, workers))
     labels = []
     for shape in shapes:
-        own = [chunk for chunk in chunks if chunk.shape is shape]
-        schedules = [one for chunk in own for one in solved.get(chunk) or chunk.read()]
-        labels.append(Labels(draw(family, shape, seed, 0, shape.count), schedules))
+        parts = [
+            solved[chunk] if chunk in solved else chunk.read() for chunk in chunks if chunk.shape is shape
+        ]
+        schedules = [one for part in parts for one in part[0]]
+        played = [one for part in parts for one in part[1]]
+        labels.append(Labels(draw(family, shape, seed, 0, shape.count), schedules, played))
     return labels
 
 
 @dataclass(frozen=True, eq=False)
-class _Chunk:
+class Chunk:
     """Consecutive instances of a shape, labelled together."""
 
     family: Family
@@ -95,12 +162,14 @@ class _Chunk:
     first: int
     count: int
     folder: Path | None
+    student: str = ""
 
     @property
     def path(self) -> Path:
         """The chunk's file; its name says all that the labels depend on."""
         assert self.folder is not None
         shape = {key: value for key, value in asdict(self.shape).items() if key != "count"}
+        shape |= {"student": self.student} if self.student else {}
         parts = _digest(
             {"family": self.family.name, "seed": self.seed, "first": self.first, "n": self.count, **shape}
         )
@@ -112,53 +181,100 @@ class _Chunk:
         if self.folder is None or not self.path.exists():
             return False
         try:
-            return len(self.read()) == self.count
+            return len(self.read()[0]) == self.count
         except (OSError, ValueError, KeyError, BadZipFile):
             return False
 
-    def tasks(self) -> Iterator[tuple[str, str, Any, float, int]]:
-        """Arguments of `_solve`, one tuple an instance."""
-        instances = draw(self.family, self.shape, self.seed, self.first, self.count)
-        for i, instance in enumerate(instances, self.first):
-            yield self.family.name, self.shape.teacher, instance, self.shape.time_limit_s, i
+    def instances(self) -> list[Any]:
+        """The chunk's instances."""
+        return draw(self.family, self.shape, self.seed, self.first, self.count)
 
-    def read(self) -> list[Schedule]:
-        """The schedules in the file."""
+    def read(self) -> Solved:
+        """What is in the file."""
         with np.load(self.path, allow_pickle=False) as file:
-            ends = np.cumsum(file["length"])
-            columns = {key: np.split(file[key], ends[:-1]) for key in COLUMNS}
-        return [Schedule(*(columns[key][i].astype(np.int64) for key in COLUMNS)) for i in range(len(ends))]
+            columns = {key: _split(file[key], file["length"]) for key in COLUMNS}
+            played = [NOTHING] * len(file["length"])
+            if "played" in file:
+                played = _split(file["played"], file["first"])
+        job, task, resource, start, end = (columns[key] for key in COLUMNS)
+        return list(map(Schedule, job, task, resource, start, end)), played
 
-    def write(self, schedules: Sequence[Schedule]) -> None:
-        """Keep the schedules."""
+    def write(self, schedules: Sequence[Schedule], played: Sequence[Actions]) -> None:
+        """Keep the labels."""
         if self.folder is None:
             return
-        arrays: dict[str, NDArray[Any]] = {
-            key: np.concatenate([getattr(schedule, key) for schedule in schedules]).astype(np.int32)
-            for key in COLUMNS
-        }
+        arrays = {key: _joined([getattr(schedule, key) for schedule in schedules]) for key in COLUMNS}
+        arrays["length"] = np.array([len(schedule) for schedule in schedules])
+        if any(len(actions) for actions in played):
+            arrays |= {"played": _joined(played), "first": np.array([len(actions) for actions in played])}
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, length=np.array([len(s.job) for s in schedules]), **arrays)  # type: ignore[arg-type]
+        np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
         write_atomically(self.path, buffer.getvalue())
 
 
-def _solve_all(chunks: Sequence[_Chunk], workers: int) -> Iterator[tuple[_Chunk, list[Schedule]]]:
+Solved = tuple[list[Schedule], list[Actions]]
+
+
+def _joined(columns: Sequence[NDArray[np.int64]]) -> NDArray[Any]:
+    return np.concatenate(columns).astype(np.int32)
+
+
+def _split(column: NDArray[Any], lengths: NDArray[Any]) -> list[NDArray[np.int64]]:
+    if len(column) != lengths.sum():
+        raise ValueError(f"{len(column)} rows; expected {lengths.sum()}")
+    return np.split(column.astype(np.int64), np.cumsum(lengths)[:-1])
+
+
+class _Pending(NamedTuple):
+    """A chunk that workers are at."""
+
+    chunk: Chunk
+    futures: list[Future[Schedule]]
+    played: list[Actions]
+
+    def result(self, progress: Progress) -> tuple[Chunk, Solved]:
+        """Wait for the chunk, and keep it."""
+        schedules = []
+        for future in self.futures:
+            schedules.append(future.result())
+            progress.update()
+        self.chunk.write(schedules, self.played)
+        return self.chunk, (schedules, self.played)
+
+
+def _solve_all(
+    chunks: Sequence[Chunk], tasks: Callable[[Chunk], Iterable[Task]], workers: int
+) -> Iterator[tuple[Chunk, Solved]]:
     total = sum(chunk.count for chunk in chunks)
     if not total:
         return
     context = multiprocessing.get_context("spawn")
-    with (
-        Progress("labels", total, unit="instance") as progress,
-        ProcessPoolExecutor(workers or os.cpu_count() or 1, mp_context=context) as pool,
-    ):
-        pending = [(chunk, [pool.submit(_solve, *task) for task in chunk.tasks()]) for chunk in chunks]
-        for chunk, futures in pending:
-            schedules = []
-            for future in futures:
-                schedules.append(future.result())
-                progress.update()
-            chunk.write(schedules)
-            yield chunk, schedules
+    pool = ProcessPoolExecutor(workers or os.cpu_count() or 1, mp_context=context)
+    try:
+        with Progress("labels", total, unit="instance") as progress:
+            pending: deque[_Pending] = deque()
+            for chunk in chunks:
+                own = list(tasks(chunk))
+                futures = [pool.submit(task.function, *task.arguments) for task in own]
+                pending.append(_Pending(chunk, futures, [task.played for task in own]))
+                while pending and all(future.done() for future in pending[0].futures):
+                    yield pending.popleft().result(progress)
+            while pending:
+                yield pending.popleft().result(progress)
+    except BrokenProcessPool as error:
+        raise MakespanError(
+            "a worker process died while it made labels (it was killed, or memory was short; what it said itself "
+            "stands above); finished chunks are kept "
+            "where there is a cache: run again to go on, with fewer workers if memory is short"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)  # what nobody waits for any more need not be solved
+
+
+def _teach(chunk: Chunk) -> Iterator[Task]:
+    shape = chunk.shape
+    for i, instance in enumerate(chunk.instances(), chunk.first):
+        yield Task(_solve, (chunk.family.name, shape.teacher, instance, shape.time_limit_s, i))
 
 
 def _solve(family: str, teacher: str, instance: Any, time_limit_s: float, seed: int) -> Schedule:

@@ -42,6 +42,9 @@ class Family:
             `InvalidScheduleError` if anything is violated.
         mirror: Turns an instance and a schedule of it into another instance and its schedule, equally good, where the
             problem has such a symmetry; None where it has none.
+        complete: The best schedule that keeps a partial one as it is and uses each resource only after what is
+            already there, given seconds and a seed: what a teacher does from a state that a student
+            has reached. None where no teacher can.
     """
 
     name: str
@@ -55,3 +58,4 @@ class Family:
     lower_bound: Callable[[Any], float]
     validate: Callable[[Any, Schedule], float]
     mirror: Callable[[Any, Schedule], tuple[Any, Schedule]] | None = None
+    complete: Callable[[Any, Schedule, float, int], Schedule] | None = None

@@ -9,6 +9,7 @@ from makespan.envs.core.schedule import Schedule
 from makespan.envs.jobshop import registry as registry  # registers the solvers
 from makespan.envs.jobshop import rules as rules  # registers the rules
 from makespan.envs.jobshop.benchmark import INSTANCE_SETS, best_known, find_instances
+from makespan.envs.jobshop.completion import complete
 from makespan.envs.jobshop.generator import make_generator
 from makespan.envs.jobshop.instance import ShopInstance
 from makespan.envs.jobshop.validator import lower_bound, validate
@@ -40,4 +41,5 @@ JOBSHOP: Final = Family(
     lower_bound=lower_bound,
     validate=validate,
     mirror=mirror,
+    complete=complete,
 )
