@@ -190,7 +190,7 @@ def _run(
 
 def _load_policy(name: str, env_id: str) -> PolicyFactory:
     """A trained policy; torch is imported here."""
-    factory: PolicyFactory = _module("makespan.agents.learned", "a trained policy").load_policy(name, env_id)
+    factory: PolicyFactory = _module("makespan.agents.policy", "a trained policy").load_policy(name, env_id)
     return factory
 
 

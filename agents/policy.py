@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from makespan.agents.checkpoint import CheckpointError, load_checkpoint, pretrained_path
+from makespan.agents.checkpoint import CheckpointError, CheckpointStore, load_checkpoint, pretrained_path
 from makespan.agents.config import NetworkConfig
 from makespan.agents.inference import EncodingCache, choose, decide, evaluating
 from makespan.agents.network import ActorCritic
@@ -79,17 +79,24 @@ class TrainedPolicy:
         config: What it is made of.
         sgs: Schedule generation scheme it was trained in; None where the family has none.
         temperature: For sampling, as tuned after training.
+        trained_in: Id of the environment it was trained in.
     """
 
     weights: dict[str, torch.Tensor]
     config: NetworkConfig
     sgs: str | None
     temperature: float
+    trained_in: str = "another environment"
 
     def network(self, schema: GraphSchema) -> ActorCritic:
         """The network on decision graphs of `schema`."""
         network = ActorCritic(schema, self.config)
-        network.load_state_dict(self.weights)
+        try:
+            network.load_state_dict(self.weights)
+        except RuntimeError as error:
+            raise CheckpointError(
+                f"the policy was trained in {self.trained_in}; its network does not fit this decision graph"
+            ) from error
         return network.eval()
 
     def build(self, schema: GraphSchema, *, greedy: bool, seed: int) -> LearnedPolicy:
@@ -109,10 +116,9 @@ def load_policy(name: str | Path, env_id: str) -> TrainedPolicy:
         CheckpointError: There is no checkpoint, or it holds no policy.
         UnknownNameError: Nothing ships for `env_id`.
     """
-    path = _checkpoint_of(name, env_id)
-    tensors, meta = load_checkpoint(path)
+    tensors, meta = _read(name, env_id)
     if "network" not in tensors or "network" not in meta:
-        raise CheckpointError(f"{path} holds no policy: its network or the network's config is missing")
+        raise CheckpointError(f"{name} holds no policy: its network or the network's config is missing")
     return TrainedPolicy(
         weights=tensors.get(
             "average", tensors["network"]
@@ -120,23 +126,23 @@ def load_policy(name: str | Path, env_id: str) -> TrainedPolicy:
         config=NetworkConfig(**meta["network"]),
         sgs=meta.get("env", {}).get("sgs"),
         temperature=float(meta.get("temperature", 1.0)),
+        trained_in=str(meta.get("env", {}).get("id", "another environment")),
     )
 
 
-def _checkpoint_of(name: str | Path, env_id: str) -> Path:
+def _read(name: str | Path, env_id: str) -> tuple[dict[str, Any], dict[str, Any]]:
     if str(name) == "pretrained":
-        return pretrained_path(env_id)
+        return load_checkpoint(pretrained_path(env_id))
     path = Path(name)
     if not path.is_dir():
-        return path
-    folder = path / "checkpoints" if (path / "checkpoints").is_dir() else path
-    for file in ("best.pt", "last.pt", "previous.pt"):
-        if (folder / file).is_file():
-            return folder / file
-    raise CheckpointError(f"no checkpoint in {path}; train with `makespan train --run {path}`")
+        return load_checkpoint(path)
+    state = CheckpointStore(path / "checkpoints" if (path / "checkpoints").is_dir() else path).resume()
+    if state is None:
+        raise CheckpointError(f"no checkpoint in {path}; train with `makespan train --run {path}`")
+    return state
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401
+def __getattr__(name: str) -> Any:
     if name in ("GraphPolicy", "SelfMaskingGraphPolicy"):
         from makespan.agents import sb3_policy
 

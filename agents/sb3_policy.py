@@ -75,7 +75,8 @@ class _GraphNetworkMixin:
 
     def _score(self, observation: PyTorchObs) -> tuple[Tensor, Tensor]:
         """Logits (B, A), `FORBIDDEN` where masked, and values (B, 1)."""
-        assert isinstance(observation, dict) and isinstance(self.observation_space, spaces.Dict)
+        assert isinstance(observation, dict)
+        assert isinstance(self.observation_space, spaces.Dict)
         dtypes = {key: box.dtype for key, box in self.observation_space.spaces.items()}
         arrays = {
             key: part.cpu().numpy().astype(dtypes[key], copy=False) for key, part in observation.items()

@@ -318,7 +318,7 @@ def _same_shape(instances: Sequence[Any]) -> list[list[int]]:
     return list(shapes.values())
 
 
-def _num_slots(env_id: str, sgs: str, instance: Any) -> int:  # noqa: ANN401
+def _num_slots(env_id: str, sgs: str, instance: Any) -> int:
     """Slots of a batch of such instances that fit into memory."""
     schema = make_batch(env_id, sgs, [instance]).schema
     slot_bytes = sum(box.nbytes for box in schema.zeros(1).values())

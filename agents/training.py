@@ -18,18 +18,19 @@ from makespan.agents.config import TrainConfig, to_dict
 from makespan.agents.evaluation import evaluate
 from makespan.agents.imitator import Imitator
 from makespan.agents.labels import draw
-from makespan.agents.learned import load_policy
 from makespan.agents.network import ActorCritic
+from makespan.agents.policy import load_policy
+from makespan.agents.ppo import train_ppo
 from makespan.agents.progress import Progress
 from makespan.agents.report import verdicts, write_report
 from makespan.agents.run_folder import RunFolder
+from makespan.agents.runtime import tune_malloc
 from makespan.agents.search import tune_temperature
 from makespan.agents.self_labelling import SelfLabeller
 from makespan.envs.registration import get_family
 
 logger = logging.getLogger(__name__)
 
-STAGES = ("imitation", "self_labelling", "ppo", "finished")
 VALIDATION_SEED = 2_000_003
 NUM_VALIDATION = 20  # instances of each evaluation shape on which the temperature is chosen
 
@@ -66,10 +67,14 @@ def train(config: TrainConfig, run: RunFolder) -> ActorCritic:
         state = _imitate(config, run, network, state)
     if state.stage == "self_labelling":
         state = _self_label(config, run, network, state)
+    if state.stage == "ppo":
+        state = _reinforce(config, run, network, state)
     temperature = float(state.meta.get("temperature", 0.0))
     if state.stage != "finished":
         temperature = _tune(config, network)
-        run.save({"network": network.state_dict()}, describe(config, stage="finished", temperature=temperature))
+        run.save(
+            {"network": network.state_dict()}, describe(config, stage="finished", temperature=temperature)
+        )
     compare(config, run)
     return network
 
@@ -97,7 +102,7 @@ def _imitate(config: TrainConfig, run: RunFolder, network: ActorCritic, state: _
             run.log("imitation", learner.done, metrics)
             tensors, meta = learner.state()
             run.save(tensors, describe(config, stage="imitation", **meta))
-            progress.update(**metrics)
+            progress.update(1, **metrics)
     learner.finish()
     return _State("self_labelling", {}, {})
 
@@ -112,13 +117,28 @@ def _self_label(config: TrainConfig, run: RunFolder, network: ActorCritic, state
     with Progress("self-labelling", total, unit="iteration", done=learner.done) as progress:
         while learner.done < total:
             metrics = learner.iterate()
-            progress.update(**metrics)
+            progress.update(1, **metrics)
             if learner.done % every == 0 or learner.done == total:
                 run.log("self_labelling", learner.done, metrics)
                 tensors, meta = learner.state()
                 run.save(tensors, describe(config, stage="self_labelling", **meta))
     learner.finish()
     return _State("ppo", {}, {})
+
+
+def _reinforce(config: TrainConfig, run: RunFolder, network: ActorCritic, state: _State) -> _State:
+    if config.ppo.enabled:
+        train_ppo(
+            network,
+            config.ppo,
+            config.env,
+            config.seed,
+            run=run,
+            pretrained=config.imitation.enabled or config.self_labelling.enabled,
+            state=(state.tensors, state.meta) if state.tensors else None,
+            meta=describe(config),
+        )
+    return _State("tuning", {}, {})
 
 
 def _tune(config: TrainConfig, network: ActorCritic) -> float:
@@ -128,7 +148,9 @@ def _tune(config: TrainConfig, network: ActorCritic) -> float:
     instances = [one for shape in shapes for one in draw(family, shape, VALIDATION_SEED, 0, NUM_VALIDATION)]
     grid, samples = config.evaluation.temperatures, min(config.evaluation.samples, default=16)
     best, ratios = tune_temperature(network, config.env.id, config.env.sgs, instances, grid, samples)
-    logger.info("best of %d / greedy by temperature: %s", samples, {t: round(r, 4) for t, r in ratios.items()})
+    logger.info(
+        "best of %d / greedy by temperature: %s", samples, {t: round(r, 4) for t, r in ratios.items()}
+    )
     return best
 
 
@@ -159,7 +181,3 @@ def compare(config: TrainConfig, run: RunFolder) -> None:
         page = write_report(run.report_path / title, result, title=f"{config.name}: {title} instances")
         logger.info("%s instances:\n%s", title, "\n".join(verdicts(result)))
         logger.info("report: %s", page)
-
-
-def tune_malloc() -> None:
-    pass

@@ -105,7 +105,7 @@ class SB3VecEnv(VecEnv):
         value = getattr(self.env, attr_name)
         return [value for _ in slots]
 
-    def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:  # noqa: ANN401
+    def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
         """Set an attribute of the batch, which all environments share."""
         if len(self._slots(indices)) != self.num_envs:
             raise ValueError(
@@ -116,9 +116,9 @@ class SB3VecEnv(VecEnv):
     def env_method(
         self,
         method_name: str,
-        *method_args: Any,  # noqa: ANN401
+        *method_args: Any,
         indices: VecEnvIndices = None,
-        **method_kwargs: Any,  # noqa: ANN401
+        **method_kwargs: Any,
     ) -> list[Any]:
         """Call `action_masks` or `schedule` of each environment."""
         if method_name not in self._per_slot:
@@ -135,7 +135,7 @@ class SB3VecEnv(VecEnv):
         return list(self._get_indices(indices))
 
 
-def make_sb3_vec_env(env_id: str, num_envs: int = 1, seed: int | None = None, **kwargs: Any) -> SB3VecEnv:  # noqa: ANN401
+def make_sb3_vec_env(env_id: str, num_envs: int = 1, seed: int | None = None, **kwargs: Any) -> SB3VecEnv:
     """A native batch of environments for Stable-Baselines3.
 
     Args:

@@ -128,13 +128,24 @@ class SchedulingEnv(gymnasium.Env[Buffers, np.int64]):
         self.illegal_action = illegal_action
         self.render_mode = render_mode
         self.schema = engine.schema
-        self.observation_space = engine.schema.space
+        self.observation_space = engine.schema.space  # type: ignore[assignment]  # a Dict is a Space of buffers
         self.action_space = spaces.Discrete(engine.schema.candidates.max_count)
         self.instance: Any = None
         self._action = np.zeros(1, np.int64)
-        self._slot = {key: buffer[0] for key, buffer in engine.observation.items()}
-        self._mask = self._slot["action_mask"]
         self._noops = 0
+        self._look()
+
+    def _look(self) -> None:
+        """Keep views of what every step reads."""
+        self._slot = {key: buffer[0] for key, buffer in self.engine.observation.items()}
+        self._mask = self._slot["action_mask"]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key not in ("_slot", "_mask")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._look()  # views of a copy would be arrays of their own
 
     def find_instance(self, instance: Any) -> Any:
         """The instance behind `options["instance"]`; families resolve names here."""
@@ -153,8 +164,9 @@ class SchedulingEnv(gymnasium.Env[Buffers, np.int64]):
         if seed is not None or not hasattr(self, "_illegal_rng"):
             entropy = self.np_random_seed if seed is None else seed
             self._illegal_rng = np.random.default_rng((max(entropy, 0), 1))
-        return self._observe(), {
-            "action_mask": self._mask.copy(),
+        observation = self._observe()
+        return observation, {
+            "action_mask": observation["action_mask"],
             "lower_bound": self.engine.lower_bound(0),
         }
 
@@ -163,7 +175,7 @@ class SchedulingEnv(gymnasium.Env[Buffers, np.int64]):
         if self.instance is None:
             raise gymnasium.error.ResetNeeded("step() before reset()")
         outcome = self.engine.outcome
-        if outcome.terminated[0]:
+        if outcome.terminated.item(0):
             raise gymnasium.error.ResetNeeded("step() after the end of the episode")
         a = int(action)
         invalid = not (0 <= a < self._mask.size and self._mask[a])
@@ -173,16 +185,17 @@ class SchedulingEnv(gymnasium.Env[Buffers, np.int64]):
             truncated = a < 0 and self._noops >= NOOP_PATIENCE * self._num_tasks()
         self._action[0] = a
         self.engine.step(self._action)
-        terminated = bool(outcome.terminated[0])
+        terminated = outcome.terminated.item(0)
+        observation = self._observe()
         info = {
-            "action_mask": self._mask.copy(),
+            "action_mask": observation["action_mask"],
             "invalid_action": invalid,
             "lower_bound": self.engine.lower_bound(0),
         }
         if terminated:
             info["objective"] = self.engine.objective(0)
             info["num_decisions"] = self.engine.num_decisions(0)
-        return self._observe(), float(outcome.reward[0]), terminated, truncated, info
+        return observation, outcome.reward.item(0), terminated, truncated, info
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Allowed candidates (A,), as MaskablePPO looks them up."""

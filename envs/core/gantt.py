@@ -174,6 +174,20 @@ def rgb_array(
     return np.ascontiguousarray(pixels[:, :, :3])
 
 
+def show(frame: NDArray[np.uint8]) -> None:
+    """Show a frame, (height, width, 3) uint8, in a window that later frames reuse: `render_mode="human"`.
+
+    Uses matplotlib's interactive backend, the only place in the suite that does; without a display nothing is shown.
+    """
+    from matplotlib import pyplot
+
+    height, width = frame.shape[:2]
+    window = pyplot.figure("makespan", figsize=(width / 100, height / 100), dpi=100)
+    window.clear()
+    window.figimage(frame)
+    pyplot.pause(0.001)
+
+
 def save_gif(frames: Iterable[NDArray[np.uint8]], path: str | os.PathLike[str], fps: float = 10.0) -> None:
     """Write frames as an endless GIF.
 

@@ -180,10 +180,10 @@ class SchedulingVectorEnv(VectorEnv[Buffers, NDArray[np.int64], NDArray[Any]]):
         if not invalid.any():
             return invalid
         if self.illegal_action == "raise":
-            slot = int(np.flatnonzero(invalid)[0])
-            allowed = np.flatnonzero(mask[slot]).tolist()
+            first = int(np.flatnonzero(invalid)[0])
+            allowed = np.flatnonzero(mask[first]).tolist()
             raise IllegalActionError(
-                f"action {actions[slot]} is not allowed in slot {slot} now; expected one of {allowed}"
+                f"action {actions[first]} is not allowed in slot {first} now; expected one of {allowed}"
             )
         for slot in np.flatnonzero(invalid):
             if self.illegal_action == "noop":

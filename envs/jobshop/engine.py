@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from numba import njit
+from numba import njit, types
+from numba.experimental import structref
 from numpy.typing import NDArray
 
 from makespan.envs.core.errors import InvalidInstanceError
@@ -88,18 +89,6 @@ def _settle(shops: Shops, graph: Graph, b: int, scheme: int, skip_forced: bool, 
 
 
 @njit(cache=True, nogil=True)
-def _start(
-    shops: Shops, graph: Graph, static: StaticGraph, outcome: Outcome, b: int, scheme: int, skip_forced: bool
-) -> None:
-    reset_slot(shops, b)
-    write_static(shops, graph, static, b)
-    _settle(shops, graph, b, scheme, skip_forced, True)
-    write_dynamic(shops, graph, b)
-    outcome.reward[b] = 0.0
-    outcome.terminated[b] = False
-
-
-@njit(cache=True, nogil=True)
 def _step_slot(
     shops: Shops, graph: Graph, outcome: Outcome, b: int, action: int, scheme: int, skip_forced: bool
 ) -> None:
@@ -118,16 +107,47 @@ def _step_slot(
         graph.action_mask[b, 0] = 1  # a mask is never all zero, not even where no action is awaited
 
 
+@structref.register
+class _BatchType(types.StructRef):  # type: ignore[misc]
+    """Numba's type of a `_Batch`."""
+
+
+class _Batch(structref.StructRefProxy):  # type: ignore[misc]
+    """All that the kernels act on, as a single argument.
+
+    Numba takes a tuple of arrays apart at every call from Python, which costs several times a decision; this it does not.
+    """
+
+
+_FIELDS: Final = ["shops", "graph", "static", "outcome", "scheme", "skip_forced"]
+structref.define_boxing(_BatchType, _Batch)
+structref.define_constructor(_Batch, _BatchType, _FIELDS)
+
+
 @njit(cache=True, nogil=True)
-def _step_batch(
-    shops: Shops,
-    graph: Graph,
-    outcome: Outcome,
-    actions: NDArray[np.int64],
-    scheme: int,
-    skip_forced: bool,
-) -> None:
+def _make_batch(
+    shops: Shops, graph: Graph, static: StaticGraph, outcome: Outcome, scheme: int, skip_forced: bool
+) -> _Batch:
+    return _Batch(shops, graph, static, outcome, scheme, skip_forced)
+
+
+@njit(cache=True, nogil=True)
+def _start(batch: _Batch, b: int) -> None:
+    """Start the instance in slot b anew."""
+    shops, graph, outcome = batch.shops, batch.graph, batch.outcome
+    reset_slot(shops, b)
+    write_static(shops, graph, batch.static, b)
+    _settle(shops, graph, b, batch.scheme, batch.skip_forced, True)
+    write_dynamic(shops, graph, b)
+    outcome.reward[b] = 0.0
+    outcome.terminated[b] = False
+
+
+@njit(cache=True, nogil=True)
+def _step_batch(batch: _Batch, actions: NDArray[np.int64]) -> None:
     """Step every slot; a negative action leaves its slot as it is, with reward 0."""
+    shops, graph, outcome = batch.shops, batch.graph, batch.outcome
+    scheme, skip_forced = batch.scheme, batch.skip_forced
     for b in range(actions.size):
         if actions[b] >= 0:
             _step_slot(shops, graph, outcome, b, actions[b], scheme, skip_forced)
@@ -156,16 +176,22 @@ class JobShopEngine:
         skip_forced: bool,
     ) -> None:
         self._limits = (num_jobs, num_operations, num_machines, num_alternatives)
-        self._skip_forced = skip_forced
-        self._scheme = SCHEMES[sgs]
-        if self._scheme == ACTIVE and num_alternatives > 1:
-            self._scheme = ACTIVE_FLEXIBLE
-        self.schema = jobshop_schema(*self._limits, self._scheme == NON_DELAY_WAIT)
+        self._sgs, self._skip_forced = sgs, skip_forced
+        scheme = SCHEMES[sgs]
+        if scheme == ACTIVE and num_alternatives > 1:
+            scheme = ACTIVE_FLEXIBLE
+        self.schema = jobshop_schema(*self._limits, scheme == NON_DELAY_WAIT)
         self.observation = self.schema.zeros(num_slots)
         self._graph, self._static = graph_views(self.observation)
         self._shops = make_shops(num_slots, *self._limits)
         self.outcome = Outcome(np.zeros(num_slots), np.zeros(num_slots, np.bool_))
+        self._batch = _make_batch(self._shops, self._graph, self._static, self.outcome, scheme, skip_forced)
         self._names = [""] * num_slots
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the slots' states: the kernels' view of the arrays has to be made anew."""
+        tokens = [self.clone(slot) for slot in range(len(self._names))]
+        return _rebuild, (self._limits, self._sgs, self._skip_forced, self._names, tokens)
 
     def load(self, slot: int, instance: ShopInstance) -> None:
         """Start `instance` in a slot. Raises `InvalidInstanceError` if it is larger than the engine."""
@@ -190,11 +216,11 @@ class JobShopEngine:
             instance.num_machines,
         )
         self._names[slot] = instance.name
-        _start(self._shops, self._graph, self._static, self.outcome, slot, self._scheme, self._skip_forced)
+        _start(self._batch, slot)
 
     def step(self, actions: NDArray[np.int64]) -> None:
         """Take one decision in each slot (B,); actions must be allowed, negative ones leave a slot untouched."""
-        _step_batch(self._shops, self._graph, self.outcome, actions, self._scheme, self._skip_forced)
+        _step_batch(self._batch, actions)
 
     def objective(self, slot: int) -> float:
         """Makespan of what is scheduled so far, time units."""
@@ -241,3 +267,27 @@ class JobShopEngine:
 
     def _arrays(self) -> tuple[NDArray[Any], ...]:
         return (*self._shops, *self._graph, *self._static, *self.outcome)
+
+
+def _rebuild(
+    limits: tuple[int, int, int, int],
+    sgs: str,
+    skip_forced: bool,
+    names: list[str],
+    tokens: list[tuple[NDArray[Any], ...]],
+) -> JobShopEngine:
+    """The engine that `JobShopEngine.__reduce__` took apart."""
+    num_jobs, num_operations, num_machines, num_alternatives = limits
+    engine = JobShopEngine(
+        len(names),
+        num_jobs=num_jobs,
+        num_operations=num_operations,
+        num_machines=num_machines,
+        num_alternatives=num_alternatives,
+        sgs=sgs,
+        skip_forced=skip_forced,
+    )
+    engine._names = list(names)
+    for slot, token in enumerate(tokens):
+        engine.restore(slot, token)
+    return engine

@@ -73,9 +73,9 @@ class JobShopEnv(SchedulingEnv):
     ## Action Space
     `Discrete(max_jobs)`: the job whose next operation is scheduled; with `sgs="non_delay_wait"` one more action waits
     for the next event. Which jobs are allowed is the schedule generation scheme:
-    `non_delay` (default) those that can start at the earliest possible start of all; `active` the conflict set of Giffler & Thompson
-    (1960), which keeps an optimal schedule within reach; `non_delay_wait` as non-delay, with the clock moved on by waiting, which reaches
-    every active schedule; `append` all.
+    `non_delay` (default) those that can start at the earliest possible start of all; `active` the conflict set of
+    Giffler & Thompson (1960), which keeps an optimal schedule within reach; `non_delay_wait` as non-delay, with the clock
+    moved on by waiting, which reaches every active schedule; `append` all.
 
     ## Observation Space
     The decision graph (`env.unwrapped.schema`): operation, job, machine and system nodes, precedence, eligibility and

@@ -36,7 +36,7 @@ ACTIVE_FLEXIBLE: Final = 2
 NON_DELAY_WAIT: Final = 3
 APPEND: Final = 4
 
-FAR: Final = np.int32(2**30)
+FAR: Final = 2**30
 
 # Columns of `Shops.clock`.
 JOBS: Final = 0
@@ -219,7 +219,7 @@ def wait(shops: Shops, b: int) -> None:
 def _first_completion(shops: Shops, b: int) -> tuple[int, int, int]:
     """Earliest start of all unscheduled operations, earliest completion of all, and the machine of the latter."""
     clock, job, operation, alternative, machine = shops
-    now, first_end, first_machine = FAR, FAR, np.int32(-1)
+    now, first_end, first_machine = FAR, FAR, -1
     time = clock[b, TIME]
     for j in range(clock[b, JOBS]):
         o = job[b, j, NEXT]

@@ -103,7 +103,9 @@ def test_log_probabilities_equal_those_of_the_network():
     """Guards the conversion back from SB3's tensors: its path and ours agree to 1e-6, values too."""
     model, observation = masked_model(), observations()
     actions = torch.from_numpy(RandomPolicy(1).act(observation))
-    tensors = {key: torch.from_numpy(array).float() for key, array in observation.items()}  # as SB3 casts them
+    tensors = {
+        key: torch.from_numpy(array).float() for key, array in observation.items()
+    }  # as SB3 casts them
     masks = torch.from_numpy(observation["action_mask"] > 0)
     network = export_network(model)
     with torch.no_grad():
@@ -133,7 +135,9 @@ def test_forbidden_candidates_have_no_gradient():
     """Guards the mask: neither policy nor entropy gradient reaches what a forbidden candidate's row holds."""
     model, observation = masked_model(), observations()
     scored = []
-    model.policy.network.candidate_input.register_forward_hook(lambda _, inputs, __: scored.append(len(inputs[0])))
+    model.policy.network.candidate_input.register_forward_hook(
+        lambda _, inputs, __: scored.append(len(inputs[0]))
+    )
     tensors = {key: torch.from_numpy(array) for key, array in observation.items()}
     logits, _ = model.policy._score(tensors)
     logits.retain_grad()
@@ -174,7 +178,9 @@ def test_models_survive_saving(tmp_path):
     model.learn(64, callback=CheckpointCallback(16, str(tmp_path)))
     assert list(tmp_path.glob("*.zip"))
     model.save(tmp_path / "model")
-    loaded = MaskablePPO.load(tmp_path / "model", env=make_sb3_vec_env(ENV_ID, 4, seed=0, **SHOP), device="cpu")
+    loaded = MaskablePPO.load(
+        tmp_path / "model", env=make_sb3_vec_env(ENV_ID, 4, seed=0, **SHOP), device="cpu"
+    )
     assert torch.equal(weights(loaded.policy), weights(model.policy))
     loaded.learn(64, reset_num_timesteps=False)
     assert loaded.num_timesteps == 128
@@ -323,7 +329,10 @@ def test_seeds_temperatures_and_greedy_slots():
 def test_policies_are_found_in_run_folders_and_files(tmp_path):
     """Guards what `evaluate` loads: best before last, the averaged weights, the scheme and the temperature."""
     network = small_network()
-    meta = {"network": {**SMALL, "encode": "instance", "dropout": 0.0}, "env": {"id": ENV_ID, "sgs": "active"}}
+    meta = {
+        "network": {**SMALL, "encode": "instance", "dropout": 0.0},
+        "env": {"id": ENV_ID, "sgs": "active"},
+    }
     folder = tmp_path / "run" / "checkpoints"
     save_checkpoint(folder / "last.pt", {"network": network.state_dict()}, meta)
     assert load_policy(tmp_path / "run", ENV_ID).temperature == 1.0

@@ -3,12 +3,12 @@
 import gymnasium
 import numpy as np
 import pytest
+from sb3_contrib.common.maskable.utils import get_action_masks, is_masking_supported
 from small_shops import ENV_ID, SHOP
+from stable_baselines3.common.monitor import Monitor
 
 from makespan.agents.vector import SB3VecEnv, make_sb3_vec_env
 from makespan.envs.core.policy import RandomPolicy
-from sb3_contrib.common.maskable.utils import get_action_masks, is_masking_supported
-from stable_baselines3.common.monitor import Monitor
 
 
 def run(env, steps, seed=0):
@@ -114,9 +114,11 @@ def test_observations_outlive_the_next_step():
     np.testing.assert_array_equal(observation["job_x"], before)
 
 
-@pytest.mark.parametrize("wrong", [{"autoreset_mode": "NextStep"}, {"autoreset_mode": "SameStep", "copy": False}])
+@pytest.mark.parametrize(
+    "wrong", [{"autoreset_mode": "NextStep"}, {"autoreset_mode": "SameStep", "copy": False}]
+)
 def test_unsuitable_batches_are_refused(wrong):
     """Guards against silent training bugs of a wrong autoreset mode or shared buffers."""
     env = gymnasium.make_vec(ENV_ID, num_envs=2, vectorization_mode="vector_entry_point", **SHOP, **wrong)
-    with pytest.raises(ValueError, match="SAME_STEP|copy"):
+    with pytest.raises(ValueError, match=r"SAME_STEP|copy"):
         SB3VecEnv(env)

@@ -1,0 +1,185 @@
+"""Fill the rendered parts of the documentation from the package: `python docs/render.py`.
+
+A rendered part stands between `<!-- rendered: NAME -->` and `<!-- end -->`; whatever is between them is replaced. So
+features, rules, solvers, generators, instance sets and ids are documented once, where they are defined.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterable
+from importlib import import_module
+from pathlib import Path
+from typing import Final
+
+import gymnasium
+
+from makespan.agents.config import preset_names, preset_text
+from makespan.envs.core.graph import GraphSchema
+from makespan.envs.core.policy import rules_of, solvers_of
+from makespan.envs.jobshop import formats
+from makespan.envs.jobshop.benchmark import BOUNDS_SOURCE, INSTANCE_SETS, best_known
+from makespan.envs.jobshop.generator import generator_names, make_generator
+from makespan.envs.registration import ENVIRONMENTS, get_family
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+PAGES: Final = ("README.md", "docs/jobshop.md", "docs/quickstart.md")
+_PART: Final = re.compile(r"(<!-- rendered: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A Markdown table."""
+    header = list(header)
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def environments() -> str:
+    """Ids with what they show, what they let do and what they pay, from the environments' docstrings."""
+    rows = []
+    for entry in ENVIRONMENTS:
+        module, _, attribute = entry.entry_point.partition(":")
+        text = inspect.getdoc(getattr(import_module(module), attribute)) or ""
+        headings = ("Observation Space", "Action Space", "Rewards")
+        rows.append([f"`{entry.id}`", *(_first_clause(text, heading) for heading in headings)])
+    return table(("id", "observation", "action", "reward"), rows)
+
+
+def presets() -> str:
+    """Presets of `makespan train` with the first line of their comment."""
+    rows = ([f"`{name}`", preset_text(name).partition("\n")[0].lstrip("# ")] for name in preset_names())
+    return table(("preset", "what it trains"), rows)
+
+
+def rules() -> str:
+    """The job shop's rules with their sources."""
+    rows = ([f"`{name}`", rule.description, rule.citation] for name, rule in rules_of("jobshop").items())
+    return table(("rule", "serves first", "source"), rows)
+
+
+def solvers() -> str:
+    """The job shop's solvers with their sources."""
+    rows = ([f"`{name}`", solver.citation] for name, solver in solvers_of("jobshop").items())
+    return table(("solver", "source"), rows)
+
+
+def generators() -> str:
+    """The job shop's generators with their parameters."""
+    rows = []
+    for name in generator_names():
+        generator = make_generator(name)
+        parameters = inspect.signature(type(generator)).parameters
+        shown = (
+            f"{key}={getattr(generator, key)!r}"
+            for key, value in parameters.items()
+            if not key.startswith("_")
+        )
+        first = (inspect.getdoc(type(generator)) or "").partition("\n")[0]
+        rows.append([f"`{name}`", first, ", ".join(f"`{one}`" for one in shown) or "none"])
+    return table(("generator", "draws", "parameters and defaults"), rows)
+
+
+def instance_sets() -> str:
+    """The literature's sets, and how many of their members are solved."""
+    rows = []
+    for name, members in INSTANCE_SETS.items():
+        if re.search(r"\dx\d", name):  # a size group within a set
+            continue
+        bounds = [best_known(member) for member in members]
+        known = sum(bound is not None for bound in bounds)
+        proved = sum(bound is not None and bound.proved for bound in bounds)
+        rows.append(
+            [f"`{name}`", str(len(members)), f"{members[0]} ... {members[-1]}", str(known), str(proved)]
+        )
+    header = ("set", "instances", "names", "with published bounds", "of these proved optimal")
+    return f"{table(header, rows)}\n\nBounds: {BOUNDS_SOURCE}."
+
+
+def text_formats() -> str:
+    """The table of formats in the reader's docstring."""
+    lines = (formats.__doc__ or "").splitlines()
+    return "\n".join(line for line in lines if line.startswith("|"))
+
+
+def jobshop_graph() -> str:
+    """The decision graph of the job shop: node and edge types, then every column."""
+    schema = _schema("makespan/FlexibleJobShop-v0")
+    nodes = (
+        [f"`{n.name}`", n.level, f"`{n.parent}`" if n.parent else "", str(len(n.features))]
+        for n in schema.nodes
+    )
+    edges = (
+        [
+            f"`{e.name}`",
+            f"{e.source} → {e.target}",
+            str(len(e.features)),
+            "yes" if e.acyclic else "no",
+            "static" if e.static else "dynamic",
+        ]
+        for e in schema.edges
+    )
+    points_at = ", ".join(f"`{name}`" for name in schema.candidates.points_at)
+    return "\n\n".join(
+        (
+            table(("nodes", "level", "parent", "columns"), nodes),
+            table(("edges", "from → to", "columns", "acyclic", "within an episode"), edges),
+            f"A candidate points at (columns of `candidate_index`): {points_at}.",
+            schema.to_markdown().strip(),
+        )
+    )
+
+
+PARTS: Final[dict[str, Callable[[], str]]] = {
+    "environments": environments,
+    "presets": presets,
+    "rules": rules,
+    "solvers": solvers,
+    "generators": generators,
+    "instance-sets": instance_sets,
+    "formats": text_formats,
+    "jobshop-graph": jobshop_graph,
+}
+
+
+def render(page: str) -> str:
+    """The text of a page with its rendered parts renewed."""
+    for entry in ENVIRONMENTS:
+        get_family(entry.id)  # registers rules and solvers
+
+    def fill(match: re.Match[str]) -> str:
+        return f"{match[1]}{PARTS[match['name']]()}\n{match[3]}"
+
+    return _PART.sub(fill, page)
+
+
+def main() -> None:
+    """Rewrite the pages in place."""
+    for name in PAGES:
+        path = ROOT / name
+        text = path.read_text(encoding="utf-8")
+        rendered = render(text)
+        if rendered != text:
+            path.write_text(rendered, encoding="utf-8")
+            sys.stdout.write(f"rendered {name}\n")
+
+
+def _first_clause(docstring: str, heading: str) -> str:
+    """The first sentence (or what comes before its colon) under a heading of an environment's docstring."""
+    match = re.search(rf"## {heading}\n(.*?)(\n\n|\Z)", docstring, re.DOTALL)
+    if match is None:
+        raise ValueError(f"no heading {heading!r} in the docstring")
+    text = " ".join(match[1].split())
+    return re.split(r"(?<=[^.])\.(?= |$)|;", text, maxsplit=1)[0]
+
+
+def _schema(env_id: str) -> GraphSchema:
+    env = gymnasium.make(env_id)
+    schema: GraphSchema = env.unwrapped.schema  # type: ignore[attr-defined]
+    env.close()
+    return schema
+
+
+if __name__ == "__main__":
+    main()
