@@ -17,10 +17,10 @@ from shop_labels import FLEXIBLE_ID, JOBSHOP_ID, shops, tiny_network
 from makespan.agents import imitation
 from makespan.agents import labels as labels_module
 from makespan.agents.config import EnvConfig, ImitationConfig, ShapeConfig
-from makespan.agents.dagger import Cut, _Finish, dagger_labels, digest, roll_out, round_seed
+from makespan.agents.dagger import Cut, dagger_labels, digest, roll_out, round_seed
 from makespan.agents.demonstrations import make_batch, replay
 from makespan.agents.imitator import Imitator
-from makespan.agents.labels import Labels
+from makespan.agents.labels import Finish, Labels
 from makespan.envs.core.errors import MakespanError
 from makespan.envs.core.schedule import Schedule
 from makespan.envs.jobshop.completion import complete
@@ -161,8 +161,8 @@ def test_a_teacher_out_of_time_is_not_believed() -> None:
     shop = shops(1, 4, 3)[0]
     cut: Cut = roll_out(tiny_network(), ENV, [shop], np.random.default_rng(0))[0]
     arguments = (shop, cut.past, cut.schedule, 10.0, 0)
-    assert _Finish(_lazy, validate)(*arguments) == cut.schedule
-    assert _Finish(complete, validate)(*arguments).makespan <= cut.schedule.makespan
+    assert Finish(_lazy, validate)(*arguments) == cut.schedule
+    assert Finish(complete, validate)(*arguments).makespan <= cut.schedule.makespan
 
 
 def test_a_family_without_a_teacher_is_named() -> None:
