@@ -69,8 +69,7 @@ def train(config: TrainConfig, run: RunFolder) -> ActorCritic:
         state = _self_label(config, run, network, state)
     if state.stage == "ppo":
         state = _reinforce(config, run, network, state)
-    temperature = float(state.meta.get("temperature", 0.0))
-    if state.stage != "finished":
+    if state.stage != "finished" or "temperature" not in state.meta:
         temperature = _tune(config, network)
         run.save(
             {"network": network.state_dict()}, describe(config, stage="finished", temperature=temperature)
@@ -111,7 +110,7 @@ def _self_label(config: TrainConfig, run: RunFolder, network: ActorCritic, state
     if not config.self_labelling.enabled:
         return _State("ppo", {}, {})
     learner = SelfLabeller(network, config.self_labelling, config.env, config.seed)
-    if state.tensors:
+    if "optimizer" in state.tensors:
         learner.restore(state.tensors, state.meta)
     total, every = config.self_labelling.iterations, config.self_labelling.checkpoint_every
     with Progress("self-labelling", total, unit="iteration", done=learner.done) as progress:
