@@ -176,7 +176,7 @@ def collect(
         advantage=advantage,
         value=flat["value"],
         reference=np.concatenate(references) if references else None,
-        returns=np.bincount(flat["slot"], flat["reward"], len(instances)),
+        returns=np.bincount(flat["slot"], flat["reward"], len(instances)).astype(np.float64),
         objectives=np.array([env.objective(slot) for slot in range(len(instances))]),
     )
 
