@@ -118,6 +118,13 @@ class _Batch(structref.StructRefProxy):  # type: ignore[misc]
     Numba takes a tuple of arrays apart at every call from Python, which costs several times a decision; this it does not.
     """
 
+    shops: Shops
+    graph: Graph
+    static: StaticGraph
+    outcome: Outcome
+    scheme: int
+    skip_forced: bool
+
 
 _FIELDS: Final = ["shops", "graph", "static", "outcome", "scheme", "skip_forced"]
 structref.define_boxing(_BatchType, _Batch)
@@ -128,7 +135,7 @@ structref.define_constructor(_Batch, _BatchType, _FIELDS)
 def _make_batch(
     shops: Shops, graph: Graph, static: StaticGraph, outcome: Outcome, scheme: int, skip_forced: bool
 ) -> _Batch:
-    return _Batch(shops, graph, static, outcome, scheme, skip_forced)
+    return _Batch(shops, graph, static, outcome, scheme, skip_forced)  # type: ignore[no-untyped-call]
 
 
 @njit(cache=True, nogil=True)
@@ -227,8 +234,8 @@ class JobShopEngine:
         return float(self._shops.clock[slot, MAKESPAN])
 
     def lower_bound(self, slot: int) -> float:
-        """Lower bound of the makespan given the decisions so far, time units."""
-        return float(self._shops.clock[slot, BOUND])
+        """The bound that rewards have been handed out up to, time units: LB0 at the start, then the present bound."""
+        return float(self._shops.clock[slot, PAID_BOUND])
 
     def num_decisions(self, slot: int) -> int:
         """Decisions taken in the episode; forced moves are not counted."""

@@ -327,7 +327,7 @@ def test_seeds_temperatures_and_greedy_slots():
 
 
 def test_policies_are_found_in_run_folders_and_files(tmp_path):
-    """Guards what `evaluate` loads: the last state, the averaged weights, the scheme and the temperature."""
+    """Guards what `evaluate` loads: the last checkpoint, its averaged weights, the scheme and the temperature."""
     network = small_network()
     meta = {
         "network": {**SMALL, "encode": "instance", "dropout": 0.0},
