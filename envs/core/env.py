@@ -57,7 +57,7 @@ class Engine(Protocol):
         ...
 
     def lower_bound(self, slot: int) -> float:
-        """Lower bound of the objective given the decisions so far."""
+        """Lower bound of the objective given the decisions so far; rewards are its differences."""
         ...
 
     def num_decisions(self, slot: int) -> int:

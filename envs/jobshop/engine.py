@@ -234,8 +234,8 @@ class JobShopEngine:
         return float(self._shops.clock[slot, MAKESPAN])
 
     def lower_bound(self, slot: int) -> float:
-        """Lower bound of the makespan given the decisions so far, time units."""
-        return float(self._shops.clock[slot, BOUND])
+        """The bound that rewards have been handed out up to, time units: LB0 at the start, then the present bound."""
+        return float(self._shops.clock[slot, PAID_BOUND])
 
     def num_decisions(self, slot: int) -> int:
         """Decisions taken in the episode; forced moves are not counted."""

@@ -33,7 +33,7 @@ def random_walk(env: SchedulingEnv, shop: PlainShop, skip_forced: bool, seed: in
     if skip_forced:
         shop.settle(keep_last=True)
     scale, paid, total = max(1, shop.initial_bound), shop.initial_bound, 0
-    assert info["lower_bound"] == shop.bound
+    assert info["lower_bound"] == shop.initial_bound
     terminated = False
     while not terminated:
         choices = shop.allowed()
