@@ -17,18 +17,21 @@ types  := build/types/makespan
 .PHONY: setup train lint test test-all bench
 .DEFAULT_GOAL := setup
 
-setup: $(VENV)/.installed
+setup: $(VENV)/.installed $(types)
 
 # Repeated only when pyproject.toml changes: the editable install follows the sources by itself.
 $(VENV)/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("Makespan needs Python 3.11 or newer, %s is %d.%d; try `make PYTHON=python3.12`" % (sys.executable, v.major, v.minor))'
 	@test -x $(python) || $(PYTHON) -m venv $(VENV)
 	$(pip) install --editable '.[dev]'
-	@mkdir -p $(types)  # type checkers do not see editable installs; they see these links
-	@ln -sfn ../../../envs/_root/__init__.py $(types)/__init__.py
-	@ln -sfn ../../../envs/_root/py.typed $(types)/py.typed
-	@for folder in envs agents configs; do ln -sfn ../../../$$folder $(types)/$$folder; done
 	@touch $@
+
+# Type checkers do not see an editable install of this layout; they see these links.
+$(types):
+	@mkdir -p $@
+	@ln -sfn ../../../envs/_root/__init__.py $@/__init__.py
+	@ln -sfn ../../../envs/_root/py.typed $@/py.typed
+	@for folder in envs agents configs; do ln -sfn ../../../$$folder $@/$$folder; done
 
 train: setup
 	$(python) train.py --config jobshop_quickstart --run $(RUN) --resume $(ARGS)

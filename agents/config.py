@@ -176,8 +176,8 @@ class PPOConfig(Checked):
     Attributes:
         total_decisions: Decisions to learn from; 0 switches it off.
         shapes: Instances to train on, in proportion to their `count`.
-        num_envs: Environments in the batch.
-        num_steps: Decisions of each between two updates.
+        num_envs: An update plays whole episodes of about `num_envs * num_steps` decisions.
+        num_steps: See there.
         minibatch_size: Decisions in a gradient step.
         epochs: Passes over each rollout.
         learning_rate: Initial rate of Adam.

@@ -8,7 +8,7 @@ the past as it is. Only decisions from there on become training rows.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from makespan.agents.config import EnvConfig, ShapeConfig
 from makespan.agents.demonstrations import make_batch
-from makespan.agents.labels import Actions, Chunk, Labels, Task, collect
+from makespan.agents.labels import Actions, Chunk, Finish, Labels, Task, collect
 from makespan.agents.network import ActorCritic
 from makespan.agents.policy import LearnedPolicy
 from makespan.envs.core.errors import MakespanError
@@ -56,7 +56,7 @@ def dagger_labels(
         raise MakespanError(
             f"nothing completes a {family.name} schedule that was begun; set imitation.dagger_rounds to 0"
         )
-    finish = _Finish(family.complete, family.validate)
+    finish = Finish(family.complete, family.validate)
 
     def tasks(chunk: Chunk) -> Iterator[Task]:
         instances = chunk.instances()
@@ -131,22 +131,3 @@ def roll_out(
         running &= ~terminated
     played = np.array(actions)  # (steps, I)
     return [Cut(played[: cut[slot], slot], past, batch.schedule(slot)) for slot, past in enumerate(pasts)]
-
-
-@dataclass(frozen=True, slots=True)
-class _Finish:
-    """Completes a student's past in a worker process; keeps the student's own completion if it is better."""
-
-    complete: Callable[[Any, Schedule, float, int], Schedule]
-    validate: Callable[[Any, Schedule], float]
-
-    def __call__(
-        self,
-        instance: Any,
-        past: Schedule,
-        own: Schedule,
-        time_limit_s: float,
-        seed: int,
-    ) -> Schedule:
-        best = self.complete(instance, past, time_limit_s, seed)
-        return best if self.validate(instance, best) <= self.validate(instance, own) else own

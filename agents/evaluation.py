@@ -10,6 +10,7 @@ import logging
 import os
 import platform
 import shlex
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -273,6 +274,7 @@ def _meta(
         "rule_noise_sigma": NOISE,
         "bounds_source": sorted(sources),
         "command": command if command is not None else _command(),
+        "commit": _commit(),
         "versions": _versions(),
         "machine": {"cpu_count": os.cpu_count() or 0},
     }
@@ -284,6 +286,22 @@ def _plain(value: object) -> Json:
 
 def _command() -> str:
     return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def _commit() -> str | None:
+    """Commit of the checkout the package runs from, None elsewhere."""
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
 
 
 def _versions() -> dict[str, Json]:

@@ -263,9 +263,9 @@ def _solve_all(
                 yield pending.popleft().result(progress)
     except BrokenProcessPool as error:
         raise MakespanError(
-            "a worker process died while it made labels (it was killed, or memory was short; what it said itself "
-            "stands above); finished chunks are kept "
-            "where there is a cache: run again to go on, with fewer workers if memory is short"
+            "a worker process died while it made labels (it was killed, or memory was short; what it said "
+            "itself stands above); finished chunks are kept where there is a cache: run again to go on, with "
+            "fewer workers if memory is short"
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)  # what nobody waits for any more need not be solved
@@ -285,6 +285,29 @@ def _solve(family: str, teacher: str, instance: Any, time_limit_s: float, seed: 
     if solution.schedule is None:
         raise MakespanError(f"{teacher} found no schedule of {instance.name!r} in {time_limit_s} s")
     return solution.schedule
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Completes a student's past in a worker process; keeps the student's own completion if it is better.
+
+    It is here, not beside its use, because a worker imports the module it comes from, and needs no torch.
+    """
+
+    complete: Callable[[Any, Schedule, float, int], Schedule]
+    validate: Callable[[Any, Schedule], float]
+
+    def __call__(
+        self,
+        instance: Any,
+        past: Schedule,
+        own: Schedule,
+        time_limit_s: float,
+        seed: int,
+    ) -> Schedule:
+        """The better of both completions."""
+        best = self.complete(instance, past, time_limit_s, seed)
+        return best if self.validate(instance, best) <= self.validate(instance, own) else own
 
 
 def _register(family: str) -> None:

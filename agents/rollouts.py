@@ -7,6 +7,7 @@ for being short.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,9 +15,12 @@ from typing import Any, Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from makespan.agents.batch import Arrays, DecisionBatch
 from makespan.agents.config import EnvConfig, ShapeConfig
 from makespan.agents.demonstrations import Decisions, decision_keys, make_batch
+from makespan.agents.encoder import Memory
 from makespan.agents.inference import choose, decide, evaluating
 from makespan.agents.network import ActorCritic, log_probabilities
 from makespan.envs.core.env import Generator
@@ -127,58 +131,67 @@ def collect(
     observation, _ = env.reset(seed=0)
     start = {key: array.copy() for key, array in observation.items()}
     keys = decision_keys(env.schema, with_tasks=network.config.encode == "step")
-    counts = [key for key in observation if key.endswith("_count")]
-    columns: dict[str, list[NDArray[Any]]] = {
-        key: [] for key in [*keys, "slot", "action", "log_p", "value", "reward"]
-    }
-    references: list[NDArray[np.float32]] = []
+    columns: dict[str, list[NDArray[Any]]] = defaultdict(list)
     running = np.arange(len(instances))
     actions = np.zeros(len(instances), np.int64)
     with evaluating(network):
-        memories = [None if network.config.encode == "step" else network.encode(network.instances(start))]
-        if reference is not None:
-            memories.append(
-                None if network.config.encode == "step" else reference.encode(reference.instances(start))
-            )
+        memory = _encode(network, start)
+        reference_memory = None if reference is None else _encode(reference, start)
         while running.size:
             seen = {key: observation[key][running] for key in keys}
-            whole = seen | {key: array[running] for key, array in start.items() if key not in seen}
-            if network.config.encode == "instance":
-                whole = seen | {key: start[key][running] for key in counts}
             graph = torch.from_numpy(running)
-            logits, values, batch = decide(network, whole, memories[0], graph)
+            whole = _with_static(network, seen, start, running)
+            logits, values, batch = decide(network, whole, memory, graph)
             action = choose(logits, batch, env.schema.candidates.max_count, 1.0, generator)
             chosen = batch.candidate_slot == action[batch.candidate_graph]
             if reference is not None:
-                own = log_probabilities(decide(reference, whole, memories[1], graph)[0], batch)
-                table = torch.full(seen["action_mask"].shape, -torch.inf)
-                table[batch.candidate_graph, batch.candidate_slot] = own
-                references.append(table.numpy())
+                own, _, _ = decide(reference, whole, reference_memory, graph)
+                columns["reference"].append(
+                    _table(log_probabilities(own, batch), batch, seen["action_mask"].shape)
+                )
             actions[running] = action.numpy()
             observation, reward, terminated, _, _ = env.step(actions)
-            row = {
-                "slot": running,
-                "action": actions[running],
-                "log_p": log_probabilities(logits, batch)[chosen].numpy(),
-                "value": values.numpy(),
-                "reward": reward[running],
-            }
-            for key, array in (seen | row).items():
+            columns["slot"].append(running)
+            columns["action"].append(actions[running])
+            columns["log_p"].append(log_probabilities(logits, batch)[chosen].numpy())
+            columns["value"].append(values.numpy())
+            columns["reward"].append(reward[running])
+            for key, array in seen.items():
                 columns[key].append(array)
             running = running[~terminated[running]]
     advantage = _advantages(
         columns["reward"], columns["value"], columns["slot"], len(instances), gamma, gae_lambda
     )
     flat = {key: np.concatenate(parts) for key, parts in columns.items()}
+    returns = np.zeros(len(instances))
+    np.add.at(returns, flat["slot"], flat["reward"])
     return Experience(
         decisions=Decisions(start, {key: flat[key] for key in keys}, flat["slot"], flat["action"]),
         log_p=flat["log_p"],
         advantage=advantage,
         value=flat["value"],
-        reference=np.concatenate(references) if references else None,
-        returns=np.bincount(flat["slot"], flat["reward"], len(instances)),
+        reference=flat.get("reference"),
+        returns=returns,
         objectives=np.array([env.objective(slot) for slot in range(len(instances))]),
     )
+
+
+def _encode(network: ActorCritic, start: Arrays) -> Memory | None:
+    return None if network.config.encode == "step" else network.encode(network.instances(start))
+
+
+def _with_static(network: ActorCritic, seen: Arrays, start: Arrays, slots: NDArray[np.int64]) -> Arrays:
+    """The decisions' observations, completed by what the network reads of their instances."""
+    wanted = [key for key in start if key.endswith("_count") or network.config.encode == "step"]
+    return {key: start[key][slots] for key in wanted} | dict(seen)
+
+
+def _table(log_p: Tensor, batch: DecisionBatch, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Candidates' log-probabilities (C,) as (B, A), -inf where forbidden."""
+    table = torch.full(shape, -torch.inf)
+    table[batch.candidate_graph, batch.candidate_slot] = log_p
+    array: NDArray[np.float32] = table.numpy()
+    return array
 
 
 def _advantages(

@@ -4,7 +4,7 @@ runs/jobshop_quickstart-seed0/
     config.yaml            every key resolved
     metrics.jsonl          one row a log call: stage, step and numbers
     events.out.tfevents.*  the same for TensorBoard
-    checkpoints/           last.pt, previous.pt, best.pt
+    checkpoints/           last.pt, previous.pt
     report/                evaluation of the trained agent
 """
 

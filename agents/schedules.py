@@ -54,8 +54,8 @@ def rex(z: float, beta: float = 0.5) -> float:
 def uba(z: float, phi: float = 1.0) -> float:
     """2 (1 + cos pi z) / (2 phi + (2 - phi)(1 + cos pi z)), the unified budget-aware schedule.
 
-    "Stepsize anything: A unified learning rate schedule for budgeted-iteration training". phi = 2 is `cosine`; phi near 0
-    stays constant for longer, larger phi decays earlier.
+    From "Stepsize anything: A unified learning rate schedule for budgeted-iteration training".
+    phi = 2 is `cosine`; phi near 0 stays constant for longer, larger phi decays earlier.
     """
     wave = 1.0 + math.cos(math.pi * z)
     return 2.0 * wave / (2.0 * phi + (2.0 - phi) * wave)

@@ -298,10 +298,10 @@ class _Beam:
 
     def _distinct(self, slots: NDArray[np.int64]) -> NDArray[np.int64]:
         """The first of every set of slots that look alike to the network, and so have the same future."""
+        if not slots.size:
+            return slots
         observation = self.env.engine.observation
         rows = [observation[key][slots].reshape(len(slots), -1).view(np.uint8) for key in self.state_keys]
-        if not len(slots):
-            return slots
         joined = np.ascontiguousarray(np.concatenate(rows, axis=1))
         _, first = np.unique(joined.view(np.dtype((np.void, joined.shape[1])))[:, 0], return_index=True)
         return slots[np.sort(first)]

@@ -7,16 +7,19 @@ features, rules, solvers, generators, instance sets and ids are documented once,
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Final
 
 import gymnasium
+import numpy as np
 
 from makespan.agents.config import preset_names, preset_text
+from makespan.agents.statistics import mean_ci
 from makespan.envs.core.graph import GraphSchema
 from makespan.envs.core.policy import rules_of, solvers_of
 from makespan.envs.jobshop import formats
@@ -51,6 +54,50 @@ def presets() -> str:
     """Presets of `makespan train` with the first line of their comment."""
     rows = ([f"`{name}`", preset_text(name).partition("\n")[0].lstrip("# ")] for name in preset_names())
     return table(("preset", "what it trains"), rows)
+
+
+def results_jobshop() -> str:
+    """Mean gaps on Lawrence's and Taillard's shops, from the stored evaluation."""
+    return _gaps(
+        "jobshop_la_ta",
+        {"la": "LA, 40", "ta": "TA, 80"},
+        ["ta 15x15", "ta 20x20", "ta 30x20", "ta 50x20", "ta 100x20"],
+    )
+
+
+def results_flexible() -> str:
+    """Mean gaps on Brandimarte's shops, from the stored evaluation."""
+    return _gaps("flexible_jobshop_mk", {"mk": "mk01-mk10"}, [])
+
+
+def _gaps(name: str, sets: Mapping[str, str], sizes: Sequence[str]) -> str:
+    """Mean gap to best known in % with a bootstrap interval: a row for each policy, best first."""
+    document = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))
+    meta, groups = (
+        document["meta"],
+        {info["instance"]: info["group"] for info in document["meta"]["instances"]},
+    )
+    gaps: dict[str, dict[str, list[float]]] = {}
+    seconds: dict[str, list[float]] = {}
+    for row in document["rows"]:
+        for column in (groups[row["instance"]].partition(" ")[0], groups[row["instance"]]):
+            gaps.setdefault(row["policy"], {}).setdefault(column, []).append(row["gap_pct"])
+        seconds.setdefault(row["policy"], []).append(row["seconds"])
+    order = sorted(gaps, key=lambda policy: float(np.mean(gaps[policy][list(sets)[-1]])))
+    rows = []
+    for policy in order:
+        whole = [mean_ci(gaps[policy][prefix]) for prefix in sets]
+        cells = [f"{interval.estimate:.1f} [{interval.low:.1f}, {interval.high:.1f}]" for interval in whole]
+        cells += [f"{np.mean(gaps[policy][size]):.1f}" for size in sizes]
+        rows.append([f"`{policy}`", *cells, f"{np.mean(seconds[policy]):.2g}"])
+    header = ["policy", *sets.values(), *(size.upper().replace("X", "x") for size in sizes), "s / instance"]
+    valid = sum(row["valid"] for row in document["rows"])
+    note = (
+        f"Mean gap to best known, % [95 % bootstrap interval over instances]; {valid} of {len(document['rows'])} schedules "
+        f"accepted by the validator. `{meta['command']}`, seed {meta['seed']}, commit {meta['commit']}, "
+        f"{meta['machine']['cpu_count']} cores; seconds were taken on a busy machine. Bounds: {'; '.join(meta['bounds_source'])}."
+    )
+    return f"{table(header, rows)}\n\n{note}"
 
 
 def rules() -> str:
@@ -134,6 +181,8 @@ def jobshop_graph() -> str:
 PARTS: Final[dict[str, Callable[[], str]]] = {
     "environments": environments,
     "presets": presets,
+    "results-jobshop": results_jobshop,
+    "results-flexible": results_flexible,
     "rules": rules,
     "solvers": solvers,
     "generators": generators,

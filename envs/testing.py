@@ -209,7 +209,10 @@ def _check_clones(env: gymnasium.Env[Any, Any], seed: int) -> None:
 
 
 def _check_copies(env: gymnasium.Env[Any, Any], seed: int) -> None:
-    copies = {"pickle": lambda: pickle.loads(pickle.dumps(env)), "deepcopy": lambda: copy.deepcopy(env)}
+    copies: dict[str, Callable[[], gymnasium.Env[Any, Any]]] = {
+        "pickle": lambda: pickle.loads(pickle.dumps(env)),
+        "deepcopy": lambda: copy.deepcopy(env),
+    }
     for name, duplicate in copies.items():
         _middle(env, seed)
         other = duplicate()

@@ -1,4 +1,4 @@
-"""The wheel: built, installed outside the checkout and used from there. Slow, as it builds."""
+"""The wheel: what is declared, and (slow) what is built, installed outside the checkout and used from there."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import venv
 import zipfile
 from pathlib import Path
@@ -37,8 +38,6 @@ print(json.dumps({
     "heavy": heavy,
 }))
 """
-
-pytestmark = pytest.mark.slow
 
 
 def run(*words: str | Path, cwd: Path) -> str:
@@ -91,6 +90,21 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_declared_packages_are_the_tree() -> None:
+    """Every folder with an `__init__.py` is a package of the wheel: an editable install would hide a forgotten one."""
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    folders = [
+        path.parent.relative_to(ROOT)
+        for top in ("envs", "agents", "configs")
+        for path in (ROOT / top).rglob("__init__.py")
+    ]
+    tree = {".".join(("makespan", *folder.parts)) for folder in folders} - {"makespan.envs._root"} | {
+        "makespan"
+    }
+    assert set(setuptools["packages"]) == tree
+
+
+@pytest.mark.slow
 def test_wheel_holds_every_tracked_module_and_data_file(wheel: Path) -> None:
     """No module, preset or data file of the tree is missing from the wheel, and nothing but `makespan` is in it."""
     names = set(zipfile.ZipFile(wheel).namelist())
@@ -103,6 +117,7 @@ def test_wheel_holds_every_tracked_module_and_data_file(wheel: Path) -> None:
     assert expected - names == set()
 
 
+@pytest.mark.slow
 def test_installed_wheel_works_outside_the_checkout(installed: Path, tmp_path: Path) -> None:
     """Import, environment, presets, data and markers are found; no top-level `envs` or `agents`; nothing heavy is loaded."""
     found = json.loads(run(installed / "bin" / "python", "-c", PROBE, cwd=tmp_path))
@@ -115,6 +130,7 @@ def test_installed_wheel_works_outside_the_checkout(installed: Path, tmp_path: P
     assert found["heavy"] == []
 
 
+@pytest.mark.slow
 def test_console_script_of_the_wheel(installed: Path, tmp_path: Path) -> None:
     """`makespan` is installed as a command and evaluates a rule."""
     script = installed / "bin" / "makespan"

@@ -120,6 +120,13 @@ class _Batch(structref.StructRefProxy):  # type: ignore[misc]
     Numba takes a tuple of arrays apart at every call from Python, which costs several times a decision; this it does not.
     """
 
+    shops: Shops
+    graph: Graph
+    static: StaticGraph
+    outcome: Outcome
+    scheme: int
+    skip_forced: bool
+
 
 _FIELDS: Final = ["shops", "graph", "static", "outcome", "scheme", "skip_forced"]
 structref.define_boxing(_BatchType, _Batch)
@@ -130,7 +137,7 @@ structref.define_constructor(_Batch, _BatchType, _FIELDS)
 def _make_batch(
     shops: Shops, graph: Graph, static: StaticGraph, outcome: Outcome, scheme: int, skip_forced: bool
 ) -> _Batch:
-    return _Batch(shops, graph, static, outcome, scheme, skip_forced)
+    return _Batch(shops, graph, static, outcome, scheme, skip_forced)  # type: ignore[no-untyped-call]
 
 
 @kernel

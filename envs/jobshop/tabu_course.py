@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Final
 
@@ -32,7 +33,7 @@ class Limits:
         return self.tenure * 2 // 3
 
 
-class Course:
+class Course(ABC):
     """One run on one instance: walks that share an iteration limit and a deadline.
 
     Args:
@@ -51,9 +52,9 @@ class Course:
         self.random = self.rng.integers(1, 2**63, 1, dtype=np.uint64)  # the kernels' own state
         self.iterations = 0
 
+    @abstractmethod
     def _slice(self, iterations: int) -> bool:
         """Walk on for so many moves; whether the walk ended before."""
-        raise NotImplementedError
 
     def _walk_in_slices(self, counters: IntArray, deadline: float) -> None:
         """Walk until the walk ends or a limit is reached; `counters[0]` counts the walk's moves."""

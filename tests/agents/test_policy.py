@@ -327,7 +327,7 @@ def test_seeds_temperatures_and_greedy_slots():
 
 
 def test_policies_are_found_in_run_folders_and_files(tmp_path):
-    """Guards what `evaluate` loads: best before last, the averaged weights, the scheme and the temperature."""
+    """Guards what `evaluate` loads: the last checkpoint, its averaged weights, the scheme and the temperature."""
     network = small_network()
     meta = {
         "network": {**SMALL, "encode": "instance", "dropout": 0.0},
@@ -338,7 +338,7 @@ def test_policies_are_found_in_run_folders_and_files(tmp_path):
     assert load_policy(tmp_path / "run", ENV_ID).temperature == 1.0
     average = {name: tensor + 1.0 for name, tensor in network.state_dict().items()}
     tensors = {"network": network.state_dict(), "average": average}
-    save_checkpoint(folder / "best.pt", tensors, {**meta, "temperature": 0.25})
+    save_checkpoint(folder / "last.pt", tensors, {**meta, "temperature": 0.25})
     trained = load_policy(tmp_path / "run", ENV_ID)
     assert (trained.sgs, trained.temperature) == ("active", 0.25)
     assert torch.equal(weights(trained.network(network.schema)), weights(network) + 1.0)
