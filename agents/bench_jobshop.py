@@ -163,9 +163,10 @@ def _batch(instance: ShopInstance, num_envs: int) -> Play:
 def _rule(instance: ShopInstance, rule: str, num_envs: int) -> Play:
     envs = _make_batch(instance, num_envs, AutoresetMode.DISABLED)
     policy = rule_policy("jobshop", rule, envs.schema)
+    envs.reset(seed=0)
 
     def play() -> int:
-        observation, _ = envs.reset(seed=0)
+        observation, _ = envs.reset()
         for _ in range(instance.num_operations):
             observation, *_ = envs.step(policy.act(observation))
         return instance.num_operations * num_envs

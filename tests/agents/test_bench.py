@@ -1,0 +1,54 @@
+"""`makespan bench`: what it times, how it counts, and what it writes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from makespan.agents.bench import Contestant, Timing, measure, table
+from makespan.agents.bench_jobshop import contestants
+from makespan.envs.core.errors import UnknownNameError
+
+
+def test_command_writes_rows(tmp_path: Path) -> None:
+    """The command prints a table and writes rows with command, versions and machine; peers may be missing."""
+    command = [sys.executable, "-m", "makespan.agents.cli", "bench", "jobshop", "--out", str(tmp_path)]
+    options = ["--sizes", "6x6", "--seconds", "0.01", "--repeats", "1"]
+    result = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "bare kernel" in result.stdout
+    written = json.loads((tmp_path / "speed_jobshop.json").read_text(encoding="utf-8"))
+    assert written["command"].startswith("makespan bench jobshop")
+    assert written["machine"]["cpu_count"] >= 1
+    assert all(row["per_second"] > 0 for row in written["rows"])
+    lines = (tmp_path / "speed_jobshop.csv").read_text(encoding="utf-8").splitlines()
+    assert len(lines) == len(written["rows"]) + 1
+
+
+def test_contestants_count_every_decision() -> None:
+    """Our own contestants report whole episodes: 36 decisions each on a 6 x 6 shop, nothing skipped."""
+    ours = {(c.name, c.num_envs): c for c in contestants(["6x6"]) if c.name.startswith(("bare", "env"))}
+    assert ours["bare kernel, whole rollouts inside", 64].build()() == 64 * 36
+    assert ours["env.step, full observation, copied", 1].build()() == 36
+    with pytest.raises(UnknownNameError, match="6x6"):
+        contestants(["7x7"])
+
+
+def test_median_and_ratios() -> None:
+    """The median of the runs counts, and ratios are taken within a size."""
+    timing = measure(Contestant("a", "s", 1, lambda: lambda: 5), lambda: 5, repeats=3, seconds=0.001)
+    assert timing.per_second == sorted(timing.runs)[1]
+    text = table(
+        [
+            Timing("a", "s", 1, 100.0, (), "a"),
+            Timing("b", "s", 4, 250.0, (), ""),
+            Timing("c", "t", 1, 9.0, (), ""),
+        ]
+    )
+    rows = [line.split() for line in text.splitlines()]
+    assert rows[2][-2:] == ["250", "2.5"]
+    assert rows[3][-1] == "9"
