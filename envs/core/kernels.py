@@ -1,4 +1,4 @@
-"""Numba's cache, kept honest.
+"""How kernels are compiled, and Numba's cache kept honest.
 
 Numba recompiles a cached kernel when its own file changes, but not when a kernel it calls in another file does. A
 family's kernels call each other across files, so an edit or a checkout could leave an old simulator at work.
@@ -8,6 +8,14 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
+
+from numba import njit
+
+# Division by zero is the kernel's own business: Numba's checks for it would cost a third of the speed.
+kernel = njit(cache=True, nogil=True, error_model="numpy")
+
+# For what kernels call: handing a tuple of arrays to a function costs more than most of these functions do.
+inlined_kernel = njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 
 
 def drop_stale_kernels(folder: Path) -> None:

@@ -154,12 +154,25 @@ class RulePolicy:
         priority = self.rule.priority(view)
         if self.noise > 0.0:
             priority = priority * np.exp(self.noise * self.rng.standard_normal(priority.shape))
-        idle = (view.index < 0).all(axis=-1)
-        priority = np.where(view.mask, np.where(idle, _LAST, priority), np.inf)
+        priority = np.where(view.mask, priority, np.inf)
+        idle = view.mask & (view.index[..., 0] < 0)
+        if idle.any():
+            idle &= (view.index < 0).all(axis=-1)
+            priority[idle] = _LAST
         if self.rule.tie_break is None:
             return priority.argmin(axis=-1)
         tied = priority == priority.min(axis=-1, keepdims=True)
-        return np.where(tied, self.rule.tie_break(view), np.inf).argmin(axis=-1)
+        actions = tied.argmax(axis=-1)
+        rows = np.flatnonzero(tied.sum(axis=-1) > 1)
+        if rows.size:
+            later = self.rule.tie_break(CandidateView(self.schema, _rows(observation, rows)))
+            actions[rows] = np.where(tied[rows], later, np.inf).argmin(axis=-1)
+        return actions
+
+
+def _rows(observation: Observation, rows: NDArray[np.int64]) -> Observation:
+    """The candidates of some rows of a batch, which is all that a tie break looks at."""
+    return {key: observation[key][rows] for key in ("candidate_x", "candidate_index", "action_mask")}
 
 
 class RandomPolicy:

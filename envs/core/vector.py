@@ -195,8 +195,10 @@ class SchedulingVectorEnv(VectorEnv[Buffers, NDArray[np.int64], NDArray[Any]]):
 
     def _same_step_reset(self, ended: NDArray[np.bool_], infos: Info) -> None:
         final = np.full(self.num_envs, None, dtype=object)
-        for slot in np.flatnonzero(ended):
-            final[slot] = {key: buffer[slot].copy() for key, buffer in self.engine.observation.items()}
+        slots = np.flatnonzero(ended)
+        last = {key: buffer[slots] for key, buffer in self.engine.observation.items()}
+        for row, slot in enumerate(slots):
+            final[slot] = {key: array[row] for key, array in last.items()}
         infos["final_info"] = deepcopy(infos)
         infos["final_obs"], infos["_final_obs"] = final, ended
         infos["_final_info"] = ended

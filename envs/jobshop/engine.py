@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.experimental import structref
 from numpy.typing import NDArray
 
 from makespan.envs.core.errors import InvalidInstanceError
+from makespan.envs.core.kernels import inlined_kernel, kernel
 from makespan.envs.core.schedule import Schedule
 from makespan.envs.jobshop.instance import ShopInstance
 from makespan.envs.jobshop.observation import (
@@ -31,6 +32,7 @@ from makespan.envs.jobshop.simulator import (
     DECISIONS,
     DURATION,
     FIRST,
+    I32,
     INITIAL_BOUND,
     MACHINE,
     MAKESPAN,
@@ -65,7 +67,7 @@ class Outcome(NamedTuple):
     terminated: NDArray[np.bool_]  # (B,)
 
 
-@njit(cache=True, nogil=True)
+@inlined_kernel
 def _take(shops: Shops, graph: Graph, b: int, action: int) -> None:
     """Dispatch a candidate, and write what that changes."""
     K = shops.alternative.shape[2]
@@ -75,7 +77,7 @@ def _take(shops: Shops, graph: Graph, b: int, action: int) -> None:
     write_dispatch(shops, graph, b, j, o)
 
 
-@njit(cache=True, nogil=True)
+@inlined_kernel
 def _settle(shops: Shops, graph: Graph, b: int, scheme: int, skip_forced: bool, keep_last: bool) -> None:
     """Compute the mask, taking forced moves on the way; with `keep_last` the last operation is left for a decision."""
     mask, clock = graph.action_mask, shops.clock
@@ -88,7 +90,7 @@ def _settle(shops: Shops, graph: Graph, b: int, scheme: int, skip_forced: bool, 
         _take(shops, graph, b, action)
 
 
-@njit(cache=True, nogil=True)
+@inlined_kernel
 def _step_slot(
     shops: Shops, graph: Graph, outcome: Outcome, b: int, action: int, scheme: int, skip_forced: bool
 ) -> None:
@@ -131,17 +133,20 @@ structref.define_boxing(_BatchType, _Batch)
 structref.define_constructor(_Batch, _BatchType, _FIELDS)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _make_batch(
     shops: Shops, graph: Graph, static: StaticGraph, outcome: Outcome, scheme: int, skip_forced: bool
 ) -> _Batch:
     return _Batch(shops, graph, static, outcome, scheme, skip_forced)  # type: ignore[no-untyped-call]
 
 
-@njit(cache=True, nogil=True)
-def _start(batch: _Batch, b: int) -> None:
-    """Start the instance in slot b anew."""
+@kernel
+def _start(
+    batch: _Batch, b: int, job_first: I32, machines: I32, durations: I32, release: I32, num_machines: int
+) -> None:
+    """Start an instance in slot b; arrays as in `ShopInstance`."""
     shops, graph, outcome = batch.shops, batch.graph, batch.outcome
+    load_slot(shops, b, job_first, machines, durations, release, num_machines)
     reset_slot(shops, b)
     write_static(shops, graph, batch.static, b)
     _settle(shops, graph, b, batch.scheme, batch.skip_forced, True)
@@ -150,7 +155,7 @@ def _start(batch: _Batch, b: int) -> None:
     outcome.terminated[b] = False
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _step_batch(batch: _Batch, actions: NDArray[np.int64]) -> None:
     """Step every slot; a negative action leaves its slot as it is, with reward 0."""
     shops, graph, outcome = batch.shops, batch.graph, batch.outcome
@@ -202,28 +207,29 @@ class JobShopEngine:
 
     def load(self, slot: int, instance: ShopInstance) -> None:
         """Start `instance` in a slot. Raises `InvalidInstanceError` if it is larger than the engine."""
-        size = (
-            instance.num_jobs,
-            instance.num_operations,
-            instance.num_machines,
-            instance.max_alternatives,
-        )
-        if any(have > limit for have, limit in zip(size, self._limits, strict=True)):
+        machines, (jobs, operations, machine_limit, alternatives) = instance.machines, self._limits
+        rows, width = machines.shape
+        if (
+            instance.num_jobs > jobs
+            or rows > operations
+            or width > alternatives
+            or instance.num_machines > machine_limit
+        ):
+            size = (instance.num_jobs, rows, instance.num_machines, width)
             raise InvalidInstanceError(
                 f"instance {instance.name!r} has (jobs, operations, machines, alternatives) = {size}; "
                 f"the environment was made for at most {self._limits}"
             )
-        load_slot(
-            self._shops,
+        _start(
+            self._batch,
             slot,
             instance.job_first,
-            instance.machines,
+            machines,
             instance.durations,
             instance.release,
             instance.num_machines,
         )
         self._names[slot] = instance.name
-        _start(self._batch, slot)
 
     def step(self, actions: NDArray[np.int64]) -> None:
         """Take one decision in each slot (B,); actions must be allowed, negative ones leave a slot untouched."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from makespan.envs.core.graph import CandidateType, EdgeType, Feature, GraphSchema, NodeType, raw
+from makespan.envs.core.kernels import inlined_kernel, kernel
 from makespan.envs.jobshop.simulator import (
     ALLOWED,
     BOUND,
@@ -204,13 +204,13 @@ _C_IS_WAIT, _C_RAW = _C["is_wait"], _C["processing_time"]
 _C_NEXT, _C_IS_LAST = _C["next_duration"], _C["is_last"]
 
 
-@njit(cache=True, nogil=True)
+@inlined_kernel
 def _scale(shops: Shops, b: int) -> np.float32:
     """1 / LB0, the unit of every time the networks see."""
     return np.float32(1.0 / max(1, shops.clock[b, INITIAL_BOUND]))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def write_static(shops: Shops, graph: Graph, static: StaticGraph, b: int) -> None:
     """Write slot b's graph at the start of an episode; `write_dynamic` completes it."""
     num_jobs, num_machines = shops.clock[b, JOBS], shops.clock[b, MACHINES]
@@ -261,7 +261,7 @@ def write_static(shops: Shops, graph: Graph, static: StaticGraph, b: int) -> Non
     graph.system_x[b, 0, 5] = np.float32(num_jobs / (num_jobs + num_machines))
 
 
-@njit(cache=True, nogil=True)
+@inlined_kernel
 def write_dispatch(shops: Shops, graph: Graph, b: int, j: int, o: int) -> None:
     """Write what the dispatch of job j's operation o has changed in the operations' rows."""
     scale = _scale(shops, b)
@@ -273,7 +273,7 @@ def write_dispatch(shops: Shops, graph: Graph, b: int, j: int, o: int) -> None:
         graph.operation_x[b, later, _OP_COMPLETION] = end * scale
 
 
-@njit(cache=True, nogil=True)
+@inlined_kernel
 def write_dynamic(shops: Shops, graph: Graph, b: int) -> None:
     """Write slot b's frontier, job, machine, system and candidate rows for the current decision."""
     count_queues(shops, b)
@@ -293,11 +293,13 @@ def write_dynamic(shops: Shops, graph: Graph, b: int) -> None:
             else:
                 graph.candidate_x[b, a, _C_IS_WAIT] = 1.0
         elif graph.candidate_index[b, a, 0] >= 0 or graph.candidate_x[b, a, _C_IS_WAIT] > 0.0:
-            graph.candidate_x[b, a] = 0.0
-            graph.candidate_index[b, a] = -1
+            for column in range(graph.candidate_x.shape[2]):
+                graph.candidate_x[b, a, column] = 0.0
+            for column in range(graph.candidate_index.shape[2]):
+                graph.candidate_index[b, a, column] = -1
 
 
-@njit(cache=True, nogil=True)
+@inlined_kernel
 def _write_jobs(shops: Shops, graph: Graph, b: int) -> None:
     scale = _scale(shops, b)
     now, bound = shops.clock[b, NOW], shops.clock[b, BOUND]
@@ -317,7 +319,7 @@ def _write_jobs(shops: Shops, graph: Graph, b: int) -> None:
         graph.job_x[b, j, 4] = (bound - ready - work) * scale
 
 
-@njit(cache=True, nogil=True)
+@inlined_kernel
 def _write_machines(shops: Shops, graph: Graph, b: int) -> None:
     scale = _scale(shops, b)
     per_job = np.float32(1.0) / np.float32(shops.clock[b, JOBS])
@@ -332,13 +334,13 @@ def _write_machines(shops: Shops, graph: Graph, b: int) -> None:
         graph.machine_x[b, m, 5] = shops.machine[b, m, QUEUE_WORK] * scale
 
 
-@njit(cache=True, nogil=True)
+@inlined_kernel
 def _write_candidate(shops: Shops, graph: Graph, b: int, a: int, j: int, k: int) -> None:
     clock, job, operation, alternative, machine = shops
-    index, x = graph.candidate_index, graph.candidate_x
+    index, x = graph.candidate_index[b, a], graph.candidate_x[b, a]
     o = job[b, j, NEXT]
     m, p = alternative[b, o, k, MACHINE], alternative[b, o, k, DURATION]
-    index[b, a, 0], index[b, a, 1], index[b, a, 2] = o, j, m
+    index[0], index[1], index[2] = o, j, m
     now, bound, scale = clock[b, NOW], clock[b, BOUND], _scale(shops, b)
     per_job = np.float32(1.0) / np.float32(clock[b, JOBS])
     first, last = job[b, j, FIRST], job[b, j + 1, FIRST]
@@ -347,42 +349,42 @@ def _write_candidate(shops: Shops, graph: Graph, b: int, a: int, j: int, k: int)
     # the operation leaves the machine's exclusive work only if it was counted there
     only = machine[b, m, ONLY] - (p if operation[b, o, COUNT] == 1 else 0)
     rise = max(0, max(end + tail, end + only) - bound)
-    x[b, a, 0] = p * scale
-    x[b, a, 1] = np.float32(p) / np.float32(clock[b, LONGEST])
-    x[b, a, 2] = (p - operation[b, o, SHORTEST]) * scale
-    x[b, a, 3] = (start - now) * scale
-    x[b, a, 4] = (end - now) * scale
-    x[b, a, 5] = (start - job[b, j, READY]) * scale
-    x[b, a, 6] = (start - machine[b, m, READY]) * scale
-    x[b, a, 7] = tail * scale
-    x[b, a, 8] = (bound - end - tail) * scale
-    x[b, a, 9] = (bound - start - work) * scale
-    x[b, a, 10] = rise * scale
-    x[b, a, 11] = np.float32(last - o - 1) / np.float32(last - first)
-    x[b, a, 12] = machine[b, m, LEFT] * per_job
-    x[b, a, 13] = machine[b, m, QUEUE_LENGTH] * per_job
-    x[b, a, 14] = np.float32(operation[b, o, COUNT]) / np.float32(clock[b, MACHINES])
+    x[0] = p * scale
+    x[1] = np.float32(p) / np.float32(clock[b, LONGEST])
+    x[2] = (p - operation[b, o, SHORTEST]) * scale
+    x[3] = (start - now) * scale
+    x[4] = (end - now) * scale
+    x[5] = (start - job[b, j, READY]) * scale
+    x[6] = (start - machine[b, m, READY]) * scale
+    x[7] = tail * scale
+    x[8] = (bound - end - tail) * scale
+    x[9] = (bound - start - work) * scale
+    x[10] = rise * scale
+    x[11] = np.float32(last - o - 1) / np.float32(last - first)
+    x[12] = machine[b, m, LEFT] * per_job
+    x[13] = machine[b, m, QUEUE_LENGTH] * per_job
+    x[14] = np.float32(operation[b, o, COUNT]) / np.float32(clock[b, MACHINES])
     next_queue = _write_next(shops, graph, b, a, o, last, end)
     total = operation[b, first, SHORTEST] + operation[b, first, TAIL]
-    x[b, a, _C_RAW] = p
-    x[b, a, _C_RAW + 1] = start
-    x[b, a, _C_RAW + 2] = job[b, j, READY]
-    x[b, a, _C_RAW + 3] = operation[b, o, SHORTEST] + tail
-    x[b, a, _C_RAW + 4] = last - o
-    x[b, a, _C_RAW + 5] = job[b, j, RELEASE] + total - tail
-    x[b, a, _C_RAW + 6] = total
-    x[b, a, _C_RAW + 7] = next_queue
-    x[b, a, _C_RAW + 8] = work
+    x[_C_RAW] = p
+    x[_C_RAW + 1] = start
+    x[_C_RAW + 2] = job[b, j, READY]
+    x[_C_RAW + 3] = operation[b, o, SHORTEST] + tail
+    x[_C_RAW + 4] = last - o
+    x[_C_RAW + 5] = job[b, j, RELEASE] + total - tail
+    x[_C_RAW + 6] = total
+    x[_C_RAW + 7] = next_queue
+    x[_C_RAW + 8] = work
 
 
-@njit(cache=True, nogil=True)
+@inlined_kernel
 def _write_next(shops: Shops, graph: Graph, b: int, a: int, o: int, last: int, end: int) -> int:
     """Write the outlook on the job's next operation; of its machines the one that is free first counts."""
-    x, scale = graph.candidate_x, _scale(shops, b)
+    x, scale = graph.candidate_x[b, a], _scale(shops, b)
     if o + 1 >= last:
         for column in range(_C_NEXT, _C_NEXT + 4):
-            x[b, a, column] = 0.0
-        x[b, a, _C_IS_LAST] = 1.0
+            x[column] = 0.0
+        x[_C_IS_LAST] = 1.0
         return 0
     best = shops.alternative[b, o + 1, 0, MACHINE]
     for k in range(1, shops.operation[b, o + 1, COUNT]):
@@ -390,9 +392,9 @@ def _write_next(shops: Shops, graph: Graph, b: int, a: int, o: int, last: int, e
         if shops.machine[b, m, READY] < shops.machine[b, best, READY]:
             best = m
     ready = shops.machine[b, best, READY]
-    x[b, a, _C_NEXT] = shops.operation[b, o + 1, SHORTEST] * scale
-    x[b, a, _C_NEXT + 1] = (end - ready) * scale
-    x[b, a, _C_NEXT + 2] = shops.machine[b, best, WORK] * scale
-    x[b, a, _C_NEXT + 3] = shops.machine[b, best, QUEUE_WORK] * scale
-    x[b, a, _C_IS_LAST] = 0.0
+    x[_C_NEXT] = shops.operation[b, o + 1, SHORTEST] * scale
+    x[_C_NEXT + 1] = (end - ready) * scale
+    x[_C_NEXT + 2] = shops.machine[b, best, WORK] * scale
+    x[_C_NEXT + 3] = shops.machine[b, best, QUEUE_WORK] * scale
+    x[_C_IS_LAST] = 0.0
     return shops.machine[b, best, QUEUE_WORK] + max(0, ready - shops.clock[b, NOW])

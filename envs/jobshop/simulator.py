@@ -25,8 +25,9 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from makespan.envs.core.kernels import inlined_kernel, kernel
 
 I32 = NDArray[np.int32]
 
@@ -104,7 +105,7 @@ def make_shops(
     )
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def load_slot(
     shops: Shops, b: int, job_first: I32, machines: I32, durations: I32, release: I32, num_machines: int
 ) -> None:
@@ -130,7 +131,7 @@ def load_slot(
             work += shortest
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def reset_slot(shops: Shops, b: int) -> None:
     """Start the instance in slot b anew."""
     clock, job, operation, _, machine = shops
@@ -153,12 +154,12 @@ def reset_slot(shops: Shops, b: int) -> None:
     clock[b, BOUND] = clock[b, PAID_BOUND] = clock[b, INITIAL_BOUND] = bound
 
 
-@njit(cache=True, nogil=True)
+@inlined_kernel
 def _ceil_div(a: int, b: int) -> int:
     return -(-a // b)
 
 
-@njit(cache=True, nogil=True)
+@inlined_kernel
 def _change_load(shops: Shops, b: int, o: int, sign: int) -> None:
     """Add (sign 1) or remove (sign -1) operation o from the loads of its machines."""
     count = shops.operation[b, o, COUNT]
@@ -171,13 +172,13 @@ def _change_load(shops: Shops, b: int, o: int, sign: int) -> None:
         shops.machine[b, m, LEFT] += sign
 
 
-@njit(cache=True, nogil=True)
+@inlined_kernel
 def earliest_start(shops: Shops, b: int, j: int, m: int) -> int:
     """Earliest start of job j's next operation on machine m, not before the clock."""
     return max(shops.job[b, j, READY], max(shops.machine[b, m, READY], shops.clock[b, TIME]))
 
 
-@njit(cache=True, nogil=True)
+@inlined_kernel
 def dispatch(shops: Shops, b: int, j: int, k: int) -> None:
     """Put the next operation of job j on its k-th alternative, as early as possible."""
     clock, job, operation, alternative, machine = shops
@@ -198,7 +199,7 @@ def dispatch(shops: Shops, b: int, j: int, k: int) -> None:
     clock[b, BOUND] = max(bound, mean)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def wait(shops: Shops, b: int) -> None:
     """Advance the clock to the next event: the next moment at which a further operation could start."""
     clock, job, operation, alternative, _ = shops
@@ -215,7 +216,7 @@ def wait(shops: Shops, b: int) -> None:
         clock[b, TIME] = event
 
 
-@njit(cache=True, nogil=True)
+@inlined_kernel
 def _first_completion(shops: Shops, b: int) -> tuple[int, int, int]:
     """Earliest start of all unscheduled operations, earliest completion of all, and the machine of the latter."""
     clock, job, operation, alternative, machine = shops
@@ -236,7 +237,7 @@ def _first_completion(shops: Shops, b: int) -> tuple[int, int, int]:
     return now, first_end, first_machine
 
 
-@njit(cache=True, nogil=True)
+@inlined_kernel
 def legal_actions(shops: Shops, b: int, scheme: int, mask: NDArray[np.int8]) -> int:
     """Write row b of the mask (B, A); returns the number of allowed candidates (0 once everything is scheduled).
 
@@ -245,7 +246,8 @@ def legal_actions(shops: Shops, b: int, scheme: int, mask: NDArray[np.int8]) -> 
     follows it.
     """
     clock, job, operation, alternative, machine = shops
-    mask[b] = 0
+    for a in range(mask.shape[1]):
+        mask[b, a] = 0
     now, first_end, first_machine = _first_completion(shops, b)
     if now == FAR:
         clock[b, ALLOWED] = 0
@@ -285,7 +287,7 @@ def legal_actions(shops: Shops, b: int, scheme: int, mask: NDArray[np.int8]) -> 
     return count
 
 
-@njit(cache=True, nogil=True)
+@inlined_kernel
 def count_queues(shops: Shops, b: int) -> None:
     """Count the jobs before each machine, and the work of those waiting now (at their fastest machine's time)."""
     clock, job, operation, alternative, machine = shops

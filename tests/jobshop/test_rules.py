@@ -12,6 +12,7 @@ from gymnasium.vector import AutoresetMode
 import makespan  # noqa: F401
 from makespan.envs.core.policy import rule_policy, rules_of
 from makespan.envs.core.vector import SchedulingVectorEnv
+from makespan.envs.jobshop import rules as rules  # registers them before they are listed below
 from makespan.envs.jobshop.benchmark import INSTANCE_SETS, best_known, load_instance
 from makespan.envs.jobshop.instance import ShopInstance
 

@@ -1,0 +1,235 @@
+"""What `makespan bench jobshop` times: the bare kernel, the environments, rules, and other packages.
+
+Everybody plays whole episodes on the same instance with uniformly random legal actions, every operation one decision
+(nothing is skipped). Draws are taken from a table, so that choosing costs everybody the same little.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import AutoresetMode
+from numba import njit
+from numpy.typing import NDArray
+
+from makespan.agents.bench import Contestant, Play
+from makespan.envs.core.errors import UnknownNameError
+from makespan.envs.core.policy import rule_policy
+from makespan.envs.core.vector import SchedulingVectorEnv
+from makespan.envs.jobshop.benchmark import load_instance
+from makespan.envs.jobshop.instance import ShopInstance
+from makespan.envs.jobshop.simulator import (
+    JOBS,
+    NON_DELAY,
+    Shops,
+    dispatch,
+    legal_actions,
+    load_slot,
+    make_shops,
+    reset_slot,
+)
+
+SIZES: Final = {"6x6": "ft06", "15x15": "ta01", "100x20": "ta71"}
+RULES: Final = ("spt", "spt_twkr")
+CHUNK: Final = 4_096  # decisions of a batch between two looks at the clock
+KERNEL: Final = "bare kernel"
+
+
+def contestants(sizes: Sequence[str] | None = None) -> list[Contestant]:
+    """Everybody, size by size."""
+    chosen = list(SIZES) if sizes is None else list(sizes)
+    for size in chosen:
+        if size not in SIZES:
+            raise UnknownNameError("size", size, SIZES)
+    found = [Contestant("Gymnasium CartPole-v1", "", 1, _cart_pole)]
+    for size in chosen:
+        found += _of_size(size, load_instance(SIZES[size]))
+    return found
+
+
+def _of_size(size: str, instance: ShopInstance) -> Iterator[Contestant]:
+    def row(name: str, num_envs: int, build: Callable[[], Play], reference: str = "") -> Contestant:
+        return Contestant(name, size, num_envs, build, reference)
+
+    if instance.num_operations <= 400:  # beyond, it takes minutes for an episode
+        yield row("graph-jsp-env", 1, lambda: _graph_jsp_env(instance))
+    yield row("JSSEnv", 1, lambda: _jss_env(instance), "JSSEnv")
+    yield row("bare kernel, whole rollouts inside", 64, lambda: _kernel(instance), KERNEL)
+    yield row("env.step, full observation, copied", 1, lambda: _scalar(instance))
+    for num_envs in (1, 64, 1024):
+        yield row("batch, full observation", num_envs, lambda n=num_envs: _batch(instance, n))  # type: ignore[misc]
+    for rule in RULES:
+        yield row(f"batch, rule {rule}", 1024, lambda r=rule: _rule(instance, r, 1024))  # type: ignore[misc]
+
+
+@njit(cache=True, nogil=True)
+def _rollouts(shops: Shops, mask: NDArray[np.int8], state: NDArray[np.uint64]) -> int:
+    """A random non-delay episode in every slot; returns the number of decisions."""
+    decisions = 0
+    for b in range(mask.shape[0]):
+        reset_slot(shops, b)
+        count = legal_actions(shops, b, NON_DELAY, mask)
+        while count > 0:
+            state[0] ^= state[0] << np.uint64(13)  # xorshift64
+            state[0] ^= state[0] >> np.uint64(7)
+            state[0] ^= state[0] << np.uint64(17)
+            left = int(state[0] >> np.uint64(33)) % count
+            for j in range(shops.clock[b, JOBS]):
+                if mask[b, j]:
+                    if left == 0:
+                        dispatch(shops, b, j, 0)
+                        break
+                    left -= 1
+            decisions += 1
+            count = legal_actions(shops, b, NON_DELAY, mask)
+    return decisions
+
+
+def _kernel(instance: ShopInstance) -> Play:
+    num_slots = 64
+    shops = make_shops(num_slots, instance.num_jobs, instance.num_operations, instance.num_machines, 1)
+    for b in range(num_slots):
+        load_slot(
+            shops,
+            b,
+            instance.job_first,
+            instance.machines,
+            instance.durations,
+            instance.release,
+            instance.num_machines,
+        )
+    mask = np.zeros((num_slots, instance.num_jobs), np.int8)
+    state = np.array([88172645463325252], np.uint64)
+    return lambda: int(_rollouts(shops, mask, state))
+
+
+def _scalar(instance: ShopInstance) -> Play:
+    env = gymnasium.make(
+        "makespan/JobShop-v0", instance=instance, skip_forced=False, disable_env_checker=True
+    )
+    draws = np.random.default_rng(0).random(100_003)
+
+    def play() -> int:
+        observation, _ = env.reset()
+        decisions, terminated = 0, False
+        while not terminated:
+            allowed = observation["action_mask"].nonzero()[0]
+            action = allowed[int(draws[decisions] * allowed.size)]
+            observation, _, terminated, _, _ = env.step(action)
+            decisions += 1
+        return decisions
+
+    return play
+
+
+def _make_batch(instance: ShopInstance, num_envs: int, autoreset_mode: AutoresetMode) -> SchedulingVectorEnv:
+    envs = gymnasium.make_vec(
+        "makespan/JobShop-v0",
+        num_envs=num_envs,
+        vectorization_mode="vector_entry_point",
+        instances=[instance] * num_envs,
+        skip_forced=False,
+        autoreset_mode=autoreset_mode,
+        copy=False,
+    ).unwrapped
+    assert isinstance(envs, SchedulingVectorEnv)
+    return envs
+
+
+def _batch(instance: ShopInstance, num_envs: int) -> Play:
+    envs = _make_batch(instance, num_envs, AutoresetMode.SAME_STEP)
+    observation, _ = envs.reset(seed=0)
+    mask = observation["action_mask"]
+    tables = np.random.default_rng(0).random((31, *mask.shape), dtype=np.float32)
+    steps = max(1, CHUNK // num_envs)
+
+    def play() -> int:
+        for step in range(steps):
+            envs.step((tables[step % 31] * mask).argmax(axis=1))
+        return steps * num_envs
+
+    return play
+
+
+def _rule(instance: ShopInstance, rule: str, num_envs: int) -> Play:
+    envs = _make_batch(instance, num_envs, AutoresetMode.DISABLED)
+    policy = rule_policy("jobshop", rule, envs.schema)
+
+    def play() -> int:
+        observation, _ = envs.reset(seed=0)
+        for _ in range(instance.num_operations):
+            observation, *_ = envs.step(policy.act(observation))
+        return instance.num_operations * num_envs
+
+    return play
+
+
+def _jss_env(instance: ShopInstance) -> Play:
+    from JSSEnv.envs.jss_env import JssEnv
+
+    shape = (instance.num_jobs, instance.num_machines)
+    pairs = np.stack([instance.machines.reshape(shape), instance.durations.reshape(shape)], axis=-1)
+    lines = [" ".join(map(str, shape)), *(" ".join(map(str, job.ravel())) for job in pairs)]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "instance"
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        env = JssEnv({"instance_path": str(path)})
+    draws = np.random.default_rng(0).random(100_003)
+
+    def play() -> int:
+        observation = env.reset()
+        decisions, terminated = 0, False
+        while not terminated:
+            allowed = observation["action_mask"].nonzero()[0]
+            action = allowed[int(draws[decisions] * allowed.size)]
+            observation, _, terminated, _, _ = env.step(action)
+            decisions += 1
+        return decisions
+
+    return play
+
+
+def _graph_jsp_env(instance: ShopInstance) -> Play:
+    with contextlib.redirect_stdout(io.StringIO()):  # it greets with a banner
+        from graph_jsp_env.disjunctive_graph_jsp_env import DisjunctiveGraphJspEnv
+    shape = (instance.num_jobs, instance.num_machines)
+    shop = np.stack([instance.machines.reshape(shape), instance.durations.reshape(shape)])
+    try:
+        env = DisjunctiveGraphJspEnv(shop, action_mode="job")
+    except AttributeError as error:
+        raise ImportError("graph-jsp-env 1.1 needs matplotlib < 3.9", name="matplotlib < 3.9") from error
+    draws = np.random.default_rng(0).random(100_003)
+
+    def play() -> int:
+        env.reset()
+        decisions, terminated = 0, False
+        while not terminated:
+            allowed = np.flatnonzero(env.valid_action_mask())
+            _, _, terminated, _, _ = env.step(allowed[int(draws[decisions] * allowed.size)])
+            decisions += 1
+        return decisions
+
+    return play
+
+
+def _cart_pole() -> Play:
+    env: gymnasium.Env[Any, Any] = gymnasium.make("CartPole-v1", disable_env_checker=True)
+    actions = np.random.default_rng(0).integers(2, size=1_009)
+
+    def play() -> int:
+        env.reset()
+        steps, terminated = 0, False
+        while not terminated:
+            _, _, terminated, truncated, _ = env.step(actions[steps])
+            terminated = terminated or truncated
+            steps += 1
+        return steps
+
+    return play
