@@ -65,6 +65,11 @@ def results_jobshop() -> str:
     )
 
 
+def results_solvers() -> str:
+    """Mean gaps of the solvers, from the stored evaluation."""
+    return _gaps("jobshop_solvers", {"ta": "TA 15x15 and 20x20"}, ["ta 15x15", "ta 20x20"])
+
+
 def results_flexible() -> str:
     """Mean gaps on Brandimarte's shops, from the stored evaluation."""
     return _gaps("flexible_jobshop_mk", {"mk": "mk01-mk10"}, [])
@@ -182,6 +187,7 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "environments": environments,
     "presets": presets,
     "results-jobshop": results_jobshop,
+    "results-solvers": results_solvers,
     "results-flexible": results_flexible,
     "rules": rules,
     "solvers": solvers,
