@@ -65,6 +65,11 @@ def results_jobshop() -> str:
     )
 
 
+def results_quickstart() -> str:
+    """Mean gaps of the quickstart's agent on the literature, from the stored evaluation."""
+    return _gaps("jobshop_quickstart_benchmark", {"la": "LA, 40", "ta": "TA 15x15, 10"}, [])
+
+
 def results_solvers() -> str:
     """Mean gaps of the solvers, from the stored evaluation."""
     return _gaps("jobshop_solvers", {"ta": "TA 15x15 and 20x20"}, ["ta 15x15", "ta 20x20"])
@@ -187,6 +192,7 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "environments": environments,
     "presets": presets,
     "results-jobshop": results_jobshop,
+    "results-quickstart": results_quickstart,
     "results-solvers": results_solvers,
     "results-flexible": results_flexible,
     "rules": rules,
