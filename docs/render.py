@@ -70,6 +70,11 @@ def results_quickstart() -> str:
     return _gaps("jobshop_quickstart_benchmark", {"la": "LA, 40", "ta": "TA 15x15, 10"}, [])
 
 
+def results_ppo() -> str:
+    """Mean gaps of PPO from scratch on the literature, from the stored evaluation."""
+    return _gaps("jobshop_ppo_benchmark", {"la": "LA, 40", "ta": "TA 15x15, 10"}, [])
+
+
 def results_solvers() -> str:
     """Mean gaps of the solvers, from the stored evaluation."""
     return _gaps("jobshop_solvers", {"ta": "TA 15x15 and 20x20"}, ["ta 15x15", "ta 20x20"])
@@ -193,6 +198,7 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "presets": presets,
     "results-jobshop": results_jobshop,
     "results-quickstart": results_quickstart,
+    "results-ppo": results_ppo,
     "results-solvers": results_solvers,
     "results-flexible": results_flexible,
     "rules": rules,
