@@ -16,11 +16,11 @@ from typing import Any, Final
 import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode
-from numba import njit
 from numpy.typing import NDArray
 
 from makespan.agents.bench import Contestant, Play
 from makespan.envs.core.errors import UnknownNameError
+from makespan.envs.core.kernels import kernel
 from makespan.envs.core.policy import rule_policy
 from makespan.envs.core.vector import SchedulingVectorEnv
 from makespan.envs.jobshop.benchmark import load_instance
@@ -39,6 +39,7 @@ from makespan.envs.jobshop.simulator import (
 SIZES: Final = {"6x6": "ft06", "15x15": "ta01", "100x20": "ta71"}
 RULES: Final = ("spt", "spt_twkr")
 CHUNK: Final = 4_096  # decisions of a batch between two looks at the clock
+EPISODES: Final = 250_000  # decisions of whole episodes in one batch
 KERNEL: Final = "bare kernel"
 
 
@@ -65,11 +66,12 @@ def _of_size(size: str, instance: ShopInstance) -> Iterator[Contestant]:
     yield row("env.step, full observation, copied", 1, lambda: _scalar(instance))
     for num_envs in (1, 64, 1024):
         yield row("batch, full observation", num_envs, lambda n=num_envs: _batch(instance, n))  # type: ignore[misc]
+    num_envs = min(1024, EPISODES // instance.num_operations)
     for rule in RULES:
-        yield row(f"batch, rule {rule}", 1024, lambda r=rule: _rule(instance, r, 1024))  # type: ignore[misc]
+        yield row(f"batch, rule {rule}", num_envs, lambda r=rule: _rule(instance, r, num_envs))  # type: ignore[misc]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _rollouts(shops: Shops, mask: NDArray[np.int8], state: NDArray[np.uint64]) -> int:
     """A random non-delay episode in every slot; returns the number of decisions."""
     decisions = 0
