@@ -65,6 +65,50 @@ def results_jobshop() -> str:
     )
 
 
+def results_quickstart() -> str:
+    """Mean gaps of the quickstart's agent on the literature, from the stored evaluation."""
+    return _gaps("jobshop_quickstart_benchmark", {"la": "LA, 40", "ta": "TA 15x15, 10"}, [])
+
+
+def results_ppo() -> str:
+    """Mean gaps of PPO from scratch on the literature, from the stored evaluation."""
+    return _gaps("jobshop_ppo_benchmark", {"la": "LA, 40", "ta": "TA 15x15, 10"}, [])
+
+
+def results_speed() -> str:
+    """Decisions per CPU second beside other implementations, from the stored benchmark."""
+    document = json.loads(
+        (ROOT / "benchmarks" / "results" / "speed_jobshop.json").read_text(encoding="utf-8")
+    )
+    sizes = ("6x6", "15x15", "100x20")
+    speeds: dict[tuple[str, int], dict[str, float]] = {}
+    for row in document["rows"]:
+        if row["size"]:
+            speeds.setdefault((row["name"], row["num_envs"]), {})[row["size"]] = row["per_second"]
+    peer = speeds["JSSEnv", 1]
+    rows = []
+    for (name, num_envs), speed in speeds.items():
+        cells = [
+            f"{speed[size]:,.0f} ({_times(speed[size] / peer[size])})" if size in speed else "-"
+            for size in sizes
+        ]
+        rows.append([name, str(num_envs), *cells])
+    note = (
+        f"Decisions per CPU second of one process (times JSSEnv), median of {document['repeats']} runs, random legal actions; "
+        f"`{document['command']}`, commit {document['commit'][:7]}, {document['machine']['cpu_count']} cores, under other load."
+    )
+    return f"{table(('what', 'environments', *sizes), rows)}\n\n{note}"
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.0f} x" if ratio >= 10 else f"{ratio:.2g} x"
+
+
+def results_solvers() -> str:
+    """Mean gaps of the solvers, from the stored evaluation."""
+    return _gaps("jobshop_solvers", {"ta": "TA 15x15 and 20x20"}, ["ta 15x15", "ta 20x20"])
+
+
 def results_flexible() -> str:
     """Mean gaps on Brandimarte's shops, from the stored evaluation."""
     return _gaps("flexible_jobshop_mk", {"mk": "mk01-mk10"}, [])
@@ -94,7 +138,7 @@ def _gaps(name: str, sets: Mapping[str, str], sizes: Sequence[str]) -> str:
     valid = sum(row["valid"] for row in document["rows"])
     note = (
         f"Mean gap to best known, % [95 % bootstrap interval over instances]; {valid} of {len(document['rows'])} schedules "
-        f"accepted by the validator. `{meta['command']}`, seed {meta['seed']}, commit {meta['commit']}, "
+        f"accepted by the validator. `python {meta['command']}`, seed {meta['seed']}, commit {meta['commit']}, "
         f"{meta['machine']['cpu_count']} cores; seconds were taken on a busy machine. Bounds: {'; '.join(meta['bounds_source'])}."
     )
     return f"{table(header, rows)}\n\n{note}"
@@ -182,6 +226,10 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "environments": environments,
     "presets": presets,
     "results-jobshop": results_jobshop,
+    "results-quickstart": results_quickstart,
+    "results-ppo": results_ppo,
+    "results-solvers": results_solvers,
+    "results-speed": results_speed,
     "results-flexible": results_flexible,
     "rules": rules,
     "solvers": solvers,

@@ -9,6 +9,8 @@ from makespan.agents.config import NetworkConfig
 from makespan.agents.network import ActorCritic
 from makespan.envs.jobshop.generator import make_generator
 
+torch.set_num_threads(1)  # as the trainers do: two threads on busy cores wait for each other
+
 ENV_ID = "makespan/JobShop-v0"
 SHOP = {"generator": "uniform", "num_jobs": 4, "num_machines": 3, "sgs": "active"}
 SMALL = {"width": 16, "depth": 2, "rounds": 1, "head_width": 16}

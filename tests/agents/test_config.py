@@ -16,9 +16,9 @@ from makespan.agents.config import (
     to_dict,
     to_yaml,
 )
+from makespan.agents.contenders import parse_policy
 from makespan.agents.typed_config import ConfigError
 from makespan.envs.core.errors import UnknownNameError
-from makespan.envs.core.policy import rules_of, solvers_of
 from makespan.envs.registration import env_ids, get_family
 
 
@@ -36,8 +36,9 @@ def test_presets_name_what_exists(name: str) -> None:
     """Guards presets from failing hours into a run: their rules, solvers, instances and generators exist."""
     config = load_preset(name)
     family = get_family(config.env.id)
-    assert set(config.evaluation.rules) <= rules_of(family.name).keys()
-    assert set(config.evaluation.solvers) <= solvers_of(family.name).keys()
+    kinds = {parse_policy(text, family.name).kind for text in config.evaluation.rules}
+    assert kinds <= {"rule", "random", "portfolio"}
+    assert {parse_policy(text, family.name).kind for text in config.evaluation.solvers} <= {"solver"}
     for instance in config.evaluation.instances:
         assert family.find_instances(instance)
     stages = (config.imitation, config.self_labelling, config.ppo, config.evaluation)

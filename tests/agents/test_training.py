@@ -1,0 +1,162 @@
+"""Runs go from labels to report, can be killed anywhere, and the shipped weights are what they claim to be."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from makespan.agents.checkpoint import CheckpointError, load_checkpoint, pretrained_path
+from makespan.agents.config import TrainConfig, from_yaml
+from makespan.agents.evaluation import evaluate
+from makespan.agents.export import export
+from makespan.agents.policy import load_policy
+from makespan.agents.run_folder import RunFolder
+from makespan.agents.training import train
+from makespan.envs.registration import env_ids, get_family
+
+CONFIG = """
+name: tiny
+network: {width: 8, depth: 1, rounds: 1, head_width: 8}
+imitation:
+  shapes: [{num_jobs: 3, num_machines: 3, count: 12, time_limit_s: 1.0}]
+  epochs: 2
+  workers: 1
+self_labelling:
+  iterations: 4
+  shapes: [{num_jobs: 3, num_machines: 3}]
+  samples: 4
+  batch: 2
+  checkpoint_every: 2
+ppo:
+  total_decisions: 120
+  shapes: [{num_jobs: 4, num_machines: 3}]
+  num_envs: 4
+  num_steps: 8
+  minibatch_size: 16
+  epochs: 1
+  critic_warmup_updates: 1
+  checkpoint_every: 1
+evaluation:
+  shapes: [{num_jobs: 4, num_machines: 3}]
+  episodes: 4
+  instances: [ft06]
+  rules: [spt, mwkr]
+  samples: [2]
+  temperatures: [0.5, 1.0]
+"""
+
+
+class KilledError(Exception):
+    """Stands for a process that dies."""
+
+
+@pytest.fixture(scope="module")
+def config() -> TrainConfig:
+    return from_yaml(CONFIG)
+
+
+@pytest.fixture(scope="module")
+def unbroken(config: TrainConfig, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A run that nothing interrupts."""
+    run = RunFolder.create(config, tmp_path_factory.mktemp("runs"), "unbroken", tensorboard=False)
+    train(config, run)
+    return run
+
+
+def final_weights(run: RunFolder) -> dict[str, torch.Tensor]:
+    state = run.checkpoints.resume()
+    assert state is not None
+    assert state[1]["stage"] == "finished"
+    return state[0]["network"]
+
+
+def test_a_run_passes_all_stages_and_reports(unbroken: RunFolder):
+    """Every stage logs, the temperature is one of the grid, and both reports are written."""
+    assert {row["stage"] for row in unbroken.metrics()} >= {"imitation", "self_labelling", "ppo"}
+    assert load_policy(unbroken.path, "makespan/JobShop-v0").temperature in (0.5, 1.0)
+    for title in ("random", "benchmark"):
+        page = (unbroken.report_path / title / "report.md").read_text()
+        assert "best rule" in page
+
+
+@pytest.mark.parametrize("saves", [1, 3, 5])
+def test_a_killed_run_ends_with_the_same_weights(
+    saves: int, config: TrainConfig, unbroken: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Killed in imitation, in self-labelling or in PPO and resumed: bit for bit the unbroken run's weights."""
+    run = RunFolder.create(config, tmp_path, "killed", tensorboard=False)
+    save, count = RunFolder.save, iter(range(1_000))
+
+    def save_then_die(self: RunFolder, *state: object) -> Path:
+        path = save(self, *state)  # type: ignore[arg-type]
+        if next(count) == saves - 1:
+            raise KilledError
+        return path
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "save", save_then_die)
+        with pytest.raises(KilledError):
+            train(config, run)
+    resumed = RunFolder.create(config, tmp_path, "killed", resume=True, tensorboard=False)
+    train(config, resumed)
+    for name, tensor in final_weights(unbroken).items():
+        assert torch.equal(tensor, final_weights(resumed)[name]), name
+    assert resumed.metrics() == unbroken.metrics()
+
+
+def test_export_keeps_the_policy(unbroken: RunFolder, tmp_path: Path):
+    """Half precision changes no weight by more than rounding, and the command that repeats the run is kept."""
+    path = export(unbroken, tmp_path / "tiny.pt")
+    tensors, meta = load_checkpoint(path)
+    assert meta["command"] == "makespan train --config tiny --seed 0"
+    for name, tensor in final_weights(unbroken).items():
+        assert tensors["network"][name].dtype == torch.float16
+        torch.testing.assert_close(tensors["network"][name].float(), tensor, rtol=1e-3, atol=1e-4)
+
+
+def test_an_unfinished_run_is_not_exported(config: TrainConfig, tmp_path: Path):
+    """Weights ship only from runs that came to their end."""
+    run = RunFolder.create(config, tmp_path, "fresh", tensorboard=False)
+    with pytest.raises(CheckpointError, match="not finished"):
+        export(run, tmp_path / "no.pt")
+
+
+@pytest.mark.parametrize("env_id", env_ids())
+def test_shipped_weights_are_small(env_id: str):
+    """Each id has weights, of less than a megabyte."""
+    assert pretrained_path(env_id).stat().st_size < 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("env_id", "names"),
+    [
+        ("makespan/JobShop-v0", ("la0*", "ft06")),
+        ("makespan/FlexibleJobShop-v0", ("mk01", "mk02", "mk04", "mk05")),
+    ],
+)
+def test_shipped_weights_beat_every_rule(env_id: str, names: tuple[str, ...]):
+    """On small published shops the pretrained greedy policy has a lower mean gap than the best single rule."""
+    family = get_family(env_id)
+    instances = [one for name in names for one in family.find_instances(name)]
+    rules = ["spt", "mwkr", "mopnr", "fdd_mwkr", "spt_twkr"]
+    result = evaluate(family, env_id, ["pretrained", *rules], instances=instances, load_policy=load_policy)
+    gaps: dict[str, list[float]] = {}
+    for row in result.rows:
+        assert row.valid
+        assert row.gap_pct is not None
+        gaps.setdefault(row.policy, []).append(row.gap_pct)
+    assert np.mean(gaps["pretrained"]) < min(np.mean(gaps[rule]) for rule in rules)
+
+
+def test_a_policy_of_another_graph_is_refused():
+    """Weights are checked against the decision graph they are asked to read."""
+    policy = load_policy(pretrained_path("makespan/JobShop-v0"), "makespan/JobShop-v0")
+    broken = {name: tensor for name, tensor in policy.weights.items() if "score" not in name}
+    from dataclasses import replace
+
+    import gymnasium
+
+    schema = gymnasium.make("makespan/JobShop-v0").unwrapped.schema
+    with pytest.raises(CheckpointError, match="does not fit"):
+        replace(policy, weights=broken).network(schema)
