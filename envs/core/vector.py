@@ -185,8 +185,8 @@ class SchedulingVectorEnv(VectorEnv[Buffers, NDArray[np.int64], NDArray[Any]]):
         """Replace forbidden actions in place; returns which were (B,)."""
         mask = self.engine.observation["action_mask"]
         inside = (actions >= 0) & (actions < mask.shape[1])
-        allowed = mask[self._slots, np.where(inside, actions, 0)] > 0
-        invalid: NDArray[np.bool_] = ~(inside & allowed) & awaited
+        unmasked = mask[self._slots, np.where(inside, actions, 0)] > 0
+        invalid: NDArray[np.bool_] = ~(inside & unmasked) & awaited
         if not invalid.any():
             return invalid
         if self.illegal_action == "raise":
