@@ -118,10 +118,10 @@ class Schedule:
         """Write job, task, resource, start, end and kind, a row a line; the name is not kept."""
         text = io.StringIO()
         # before Python 3.13 a carriage return alone is not quoted, and would end the line when read
-        bare = all("\r" not in kind for kind in self.kind)
-        writer = csv.writer(
-            text, lineterminator="\n", quoting=csv.QUOTE_MINIMAL if bare else csv.QUOTE_NONNUMERIC
-        )
+        if any("\r" in kind for kind in self.kind):
+            writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+        else:
+            writer = csv.writer(text, lineterminator="\n")
         writer.writerow((*COLUMNS, "kind"))
         writer.writerows(zip(*(getattr(self, key).tolist() for key in COLUMNS), self.kinds, strict=True))
         write_atomically(path, text.getvalue())
