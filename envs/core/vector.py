@@ -73,6 +73,9 @@ class SchedulingVectorEnv(VectorEnv[Buffers, NDArray[np.int64], NDArray[Any]]):
         self._noops = np.zeros(num_envs, np.int64)
         self._tasks = next(f"{node.name}_count" for node in self.schema.nodes if node.level == "task")
         self._finished = np.zeros(num_envs, np.bool_)
+        self._slots = np.arange(num_envs)
+        self._everywhere = np.ones(num_envs, np.bool_)
+        self._everywhere.setflags(write=False)  # handed out in every info
 
     def find_instance(self, instance: Any) -> Any:
         """The instance behind an entry of `options["instances"]`; families resolve names here."""
@@ -114,7 +117,7 @@ class SchedulingVectorEnv(VectorEnv[Buffers, NDArray[np.int64], NDArray[Any]]):
         self.engine.step(actions)
         outcome = self.engine.outcome
         rewards, terminated = outcome.reward.copy(), outcome.terminated.copy()
-        truncated = self._noops >= NOOP_PATIENCE * self.engine.observation[self._tasks][:, 0]
+        truncated = self._out_of_patience()
         ended = (terminated | truncated) & ~was_finished
         self._finished = terminated | truncated
         infos: Info = {}
@@ -122,8 +125,15 @@ class SchedulingVectorEnv(VectorEnv[Buffers, NDArray[np.int64], NDArray[Any]]):
             infos = self._episode_infos(ended)
             if self.autoreset_mode is AutoresetMode.SAME_STEP:
                 self._same_step_reset(ended, infos)
-        infos |= {"invalid_action": invalid, "_invalid_action": np.ones(self.num_envs, np.bool_)}
+        infos |= {"invalid_action": invalid, "_invalid_action": self._everywhere}
         return self._observe(), rewards, terminated, truncated, infos | self._infos()
+
+    def _out_of_patience(self) -> NDArray[np.bool_]:
+        """Slots that no-ops have used up (B,)."""
+        if self.illegal_action != "noop":
+            return np.zeros(self.num_envs, np.bool_)
+        patience: NDArray[np.int32] = NOOP_PATIENCE * self.engine.observation[self._tasks][:, 0]
+        return self._noops >= patience
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Allowed candidates (B, A)."""
@@ -175,8 +185,8 @@ class SchedulingVectorEnv(VectorEnv[Buffers, NDArray[np.int64], NDArray[Any]]):
         """Replace forbidden actions in place; returns which were (B,)."""
         mask = self.engine.observation["action_mask"]
         inside = (actions >= 0) & (actions < mask.shape[1])
-        legal = inside & (mask[np.arange(self.num_envs), np.where(inside, actions, 0)] > 0)
-        invalid: NDArray[np.bool_] = ~legal & awaited
+        unmasked = mask[self._slots, np.where(inside, actions, 0)] > 0
+        invalid: NDArray[np.bool_] = ~(inside & unmasked) & awaited
         if not invalid.any():
             return invalid
         if self.illegal_action == "raise":
@@ -218,9 +228,8 @@ class SchedulingVectorEnv(VectorEnv[Buffers, NDArray[np.int64], NDArray[Any]]):
         }
 
     def _infos(self) -> Info:
-        everywhere = np.ones(self.num_envs, np.bool_)
         mask = self.engine.observation["action_mask"]
-        return {"action_mask": mask.copy() if self.copy else mask, "_action_mask": everywhere}
+        return {"action_mask": mask.copy() if self.copy else mask, "_action_mask": self._everywhere}
 
     def _observe(self) -> Buffers:
         if self.copy:
