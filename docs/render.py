@@ -95,7 +95,7 @@ def results_speed() -> str:
         rows.append([name, str(num_envs), *cells])
     note = (
         f"Decisions per CPU second of one process (times JSSEnv), median of {document['repeats']} runs, random legal actions; "
-        f"`{document['command']}`, commit {document['commit'][:7]}, {document['machine']['cpu_count']} cores, under other load."
+        f"`{document['command']}`, commit {document['commit'][:7]}, {document['machine']['cpu_count']} cores, nearly idle."
     )
     return f"{table(('what', 'environments', *sizes), rows)}\n\n{note}"
 
