@@ -25,7 +25,12 @@ Info = dict[str, Any]
 
 
 class Outcome(Protocol):
-    """What the last step did in each slot."""
+    """What the last step did in each slot.
+
+    Families whose time runs between decisions add `elapsed` (B,) float64, the time that the step took in the instance's own
+    scale (mean inter-arrival time, mean task time ...): learners that discount by time read it, and infos show it.
+    Families whose episodes can be cut by the world itself add `truncated` (B,) bool.
+    """
 
     @property
     def reward(self) -> NDArray[np.float64]: ...  # noqa: D102

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from makespan.envs.core.env import Generator
 from makespan.envs.core.schedule import Schedule
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +32,8 @@ class Family:
     """One family of problems.
 
     Attributes:
-        name: Folder and registry name, e.g. "jobshop".
-        objective: What is minimised, e.g. "makespan".
+        name: Registry name of its rules and solvers, e.g. "jobshop".
+        objective: What is minimised (or maximised, see `sense`), e.g. "makespan".
         unit: Unit of the objective.
         env_ids: Gymnasium ids of the family; the first is the default.
         instance_sets: Set name -> names of its instances, in the order of the literature.
@@ -45,6 +48,12 @@ class Family:
         complete: The best schedule that keeps a partial one as it is and uses each resource only after what is
             already there, given seconds and a seed: what a teacher does from a state that a student
             has reached. None where no teacher can.
+        sense: Whether the objective is minimised or maximised; `lower_bound` gives an upper bound in the latter case.
+        mode: Keyword of the environments that sets what an action means (`sgs`), which `rule@mode` names; None if there is none.
+        rule_mode: The mode in which rules are at home; None for the environment's default.
+        group: Name of the group in which an instance is summarised; None derives it from sets and sizes.
+        pictures: Name -> figure of an instance and a schedule of it; the first is what `render` draws. None: the Gantt chart.
+        html: Self-contained interactive page of an instance and a schedule of it; None for the Gantt page.
     """
 
     name: str
@@ -59,3 +68,9 @@ class Family:
     validate: Callable[[Any, Schedule], float]
     mirror: Callable[[Any, Schedule], tuple[Any, Schedule]] | None = None
     complete: Callable[[Any, Schedule, float, int], Schedule] | None = None
+    sense: Literal["min", "max"] = "min"
+    mode: str | None = None
+    rule_mode: str | None = None
+    group: Callable[[Any], str] | None = None
+    pictures: Mapping[str, Callable[[Any, Schedule], Figure]] | None = None
+    html: Callable[[Any, Schedule], str] | None = None

@@ -52,13 +52,18 @@ def raw(name: str, description: str) -> Feature:
 
 @dataclass(frozen=True)
 class NodeType:
-    """Nodes of one kind: `<name>_x` (max_count, F), `<name>_count` (1,) and, with a parent, `<name>_parent` (max_count,)."""
+    """Nodes of one kind: `<name>_x` (max_count, F), `<name>_count` (1,) and, with a parent, `<name>_parent` (max_count,).
+
+    Rows from `<name>_count` on are unused. Where nodes come and go (`sparse`), rows before it may be empty too:
+    `<name>_mask` (max_count,) int8 says which are there, and nothing points at an empty row.
+    """
 
     name: str
     max_count: int
     features: tuple[Feature, ...]
     level: Level
     parent: str | None = None
+    sparse: bool = False
 
 
 @dataclass(frozen=True)
@@ -147,6 +152,8 @@ class GraphSchema:
             if node.parent is not None:
                 highest = self.node(node.parent).max_count - 1
                 entries[f"{node.name}_parent"] = spaces.Box(-1, highest, (node.max_count,), np.int32)
+            if node.sparse:
+                entries[f"{node.name}_mask"] = spaces.Box(0, 1, (node.max_count,), np.int8)
         for edge in self.edges:
             highest = max(self.node(edge.source).max_count, self.node(edge.target).max_count) - 1
             entries[f"{edge.name}_index"] = spaces.Box(-1, highest, (2, edge.max_count), np.int32)
@@ -177,27 +184,39 @@ class GraphSchema:
         """One unbatched observation without its padding, as PyG's `HeteroData` wants it.
 
         Returns:
-            The same keys; node rows cut to the counts, edges and candidates cut to the used ones, `action_mask`
-            replaced by `action` (C,), the action number of each remaining candidate.
+            The same keys; node rows cut to those that are there and renumbered, edges and candidates cut to the used
+            ones, `action_mask` replaced by `action` (C,), the action number of each remaining candidate.
         """
         out: dict[str, NDArray[Any]] = {}
+        rows = {node.name: self._rows(observation, node) for node in self.nodes}
+        number = {node.name: _numbering(rows[node.name], node.max_count) for node in self.nodes}
         for node in self.nodes:
-            count = int(observation[f"{node.name}_count"][0])
-            out[f"{node.name}_x"] = observation[f"{node.name}_x"][:count]
+            out[f"{node.name}_x"] = observation[f"{node.name}_x"][rows[node.name]]
             if node.parent is not None:
-                out[f"{node.name}_parent"] = observation[f"{node.name}_parent"][:count]
+                parent = observation[f"{node.name}_parent"][rows[node.name]]
+                out[f"{node.name}_parent"] = number[node.parent][parent]
         for edge in self.edges:
             used = observation[f"{edge.name}_index"][0] >= 0
-            out[f"{edge.name}_index"] = observation[f"{edge.name}_index"][:, used]
+            source, target = observation[f"{edge.name}_index"][:, used]
+            out[f"{edge.name}_index"] = np.stack([number[edge.source][source], number[edge.target][target]])
             if edge.features:
                 out[f"{edge.name}_x"] = observation[f"{edge.name}_x"][used]
         allowed = np.flatnonzero(observation["action_mask"])
         out["action"] = allowed
-        out["candidate_index"] = observation["candidate_index"][allowed]
+        index = observation["candidate_index"][allowed]
+        points = [number[name][index[:, i]] for i, name in enumerate(self.candidates.points_at)]
+        out["candidate_index"] = np.stack(points, axis=1)
         out["candidate_x"] = observation["candidate_x"][allowed]
         if self.critic_features:
             out["critic_x"] = observation["critic_x"]
         return out
+
+    def _rows(self, observation: Observation, node: NodeType) -> NDArray[np.int64]:
+        """Rows of the nodes that are there."""
+        count = int(observation[f"{node.name}_count"][0])
+        if node.sparse:
+            return np.flatnonzero(observation[f"{node.name}_mask"][:count])
+        return np.arange(count)
 
     def to_markdown(self) -> str:
         """The feature tables of the docs page."""
@@ -227,6 +246,13 @@ def _column(what: str, name: str, features: tuple[Feature, ...]) -> int:
         if feature.name == name:
             return column
     raise UnknownNameError(what, name, [f.name for f in features])
+
+
+def _numbering(rows: NDArray[np.int64], max_count: int) -> NDArray[np.int32]:
+    """(max_count + 1,) new number of each old row; -1 for rows that are gone, and for the pointer -1."""
+    number = np.full(max_count + 1, -1, np.int32)
+    number[rows] = np.arange(len(rows), dtype=np.int32)
+    return number
 
 
 def _feature_box(count: int, features: tuple[Feature, ...]) -> spaces.Box:

@@ -1,4 +1,4 @@
-"""Who decides: the `Policy` and `Solver` protocols, and the registry of rules and solvers.
+"""Who decides: the `Policy` and `Solver` protocols, and the registry of rules, policies and solvers.
 
 A *rule* is a NumPy function of the decision graph: it returns a priority for every candidate, and the smallest
 allowed one is served (ties go to the lower candidate). A *solver* works on the instance as a whole.
@@ -95,8 +95,28 @@ class SolverEntry:
         return solver
 
 
+@dataclass(frozen=True, slots=True)
+class PolicyEntry:
+    """A policy that is more than a rule (it plans, searches or remembers), imported only when it is asked for.
+
+    `entry_point` is "module:Class"; the class is made with the schema and a seed, and is a `Policy` or `PlanningPolicy`.
+    """
+
+    family: str
+    name: str
+    citation: str
+    entry_point: str
+
+    def load(self, schema: GraphSchema, seed: int = 0, **options: Any) -> Policy:
+        """The policy on decision graphs of `schema`, built with its own options."""
+        module, _, attribute = self.entry_point.partition(":")
+        policy: Policy = getattr(import_module(module), attribute)(schema, seed=seed, **options)
+        return policy
+
+
 _RULES: Final[dict[tuple[str, str], Rule]] = {}
 _SOLVERS: Final[dict[tuple[str, str], SolverEntry]] = {}
+_POLICIES: Final[dict[tuple[str, str], PolicyEntry]] = {}
 _LAST: Final = float(np.finfo(np.float64).max)  # behind every real priority, before what the mask forbids
 
 
@@ -115,6 +135,16 @@ def rule(
 def register_solver(family: str, name: str, citation: str, entry_point: str) -> None:
     """Register a solver of `family` under a name."""
     _SOLVERS[family, name] = SolverEntry(family, name, citation, entry_point)
+
+
+def register_policy(family: str, name: str, citation: str, entry_point: str) -> None:
+    """Register a policy of `family` under a name."""
+    _POLICIES[family, name] = PolicyEntry(family, name, citation, entry_point)
+
+
+def policies_of(family: str) -> dict[str, PolicyEntry]:
+    """All policies of a family that are no rules, by name."""
+    return {name: entry for (owner, name), entry in _POLICIES.items() if owner == family}
 
 
 def rules_of(family: str) -> dict[str, Rule]:

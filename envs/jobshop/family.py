@@ -42,4 +42,6 @@ JOBSHOP: Final = Family(
     validate=validate,
     mirror=mirror,
     complete=complete,
+    mode="sgs",
+    rule_mode="non_delay",
 )
