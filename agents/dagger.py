@@ -56,7 +56,7 @@ def dagger_labels(
         raise MakespanError(
             f"nothing completes a {family.name} schedule that was begun; set imitation.dagger_rounds to 0"
         )
-    finish = Finish(family.complete, family.validate)
+    finish = Finish(family.complete, family.validate, family.sense)
 
     def tasks(chunk: Chunk) -> Iterator[Task]:
         instances = chunk.instances()
@@ -74,7 +74,7 @@ def dagger_labels(
         tasks,
         workers=workers,
         cache_dir=cache_dir,
-        student=f"{round_number}-{env.id}-{env.sgs}-{digest(network.state_dict())}",
+        student=f"{round_number}-{env.id}-{sorted(env.options.items())}-{digest(network.state_dict())}",
     )
 
 
@@ -113,7 +113,7 @@ def roll_out(
     network: ActorCritic, env: EnvConfig, instances: Sequence[Any], rng: np.random.Generator
 ) -> list[Cut]:
     """Play instances of one shape greedily, each cut at a decision drawn uniformly from its own."""
-    batch = make_batch(env.id, env.sgs, instances)
+    batch = make_batch(env.id, env.options, instances)
     student = LearnedPolicy(network)
     observation, _ = batch.reset(seed=0)
     running = np.ones(len(instances), np.bool_)

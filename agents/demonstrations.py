@@ -15,6 +15,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
+from makespan.agents.config import Options
 from makespan.envs.core.graph import GraphSchema, Observation
 from makespan.envs.core.schedule import Schedule
 from makespan.envs.core.vector import SchedulingVectorEnv
@@ -54,16 +55,17 @@ class SchedulePolicy:
         return action
 
 
-def make_batch(env_id: str, sgs: str, instances: Sequence[Any]) -> SchedulingVectorEnv:
-    """A native batch with one instance a slot, live buffers, no autoreset."""
+def make_batch(env_id: str, options: Options, instances: Sequence[Any]) -> SchedulingVectorEnv:
+    """A native batch with one instance a slot, live buffers, no autoreset; `options` are the environment's keywords."""
+    keywords: dict[str, Any] = dict(options)
     env = gymnasium.make_vec(
         env_id,
         num_envs=len(instances),
         vectorization_mode="vector_entry_point",
         instances=list(instances),
-        sgs=sgs,
         autoreset_mode=AutoresetMode.DISABLED,
         copy=False,
+        **keywords,
     )
     assert isinstance(env, SchedulingVectorEnv)
     return env
@@ -113,7 +115,7 @@ def decision_keys(schema: GraphSchema, *, with_tasks: bool) -> list[str]:
 
 def replay(
     env_id: str,
-    sgs: str,
+    options: Options,
     instances: Sequence[Any],
     schedules: Sequence[Schedule],
     played: Sequence[NDArray[np.int64]] = (),
@@ -126,7 +128,7 @@ def replay(
 
     Args:
         env_id: Where to replay.
-        sgs: Schedule generation scheme.
+        options: Keywords of the environment.
         instances: One shape.
         schedules: One each.
         played: Actions (k,) with which each replay begins; they are followed, but are no decisions of the
@@ -137,7 +139,7 @@ def replay(
     before = np.full((max(first), len(instances)), -1)
     for slot, actions in enumerate(played):
         before[: len(actions), slot] = actions
-    env = make_batch(env_id, sgs, instances)
+    env = make_batch(env_id, options, instances)
     policy = SchedulePolicy(env.schema, schedules)
     observation, _ = env.reset(seed=0)
     start = {key: array.copy() for key, array in observation.items()}

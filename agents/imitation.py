@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from makespan.agents.batch import DecisionBatch, decision_batch
-from makespan.agents.config import EnvConfig, ImitationConfig
+from makespan.agents.config import EnvConfig, ImitationConfig, Options
 from makespan.agents.demonstrations import Decisions, minibatches, replay
 from makespan.agents.encoder import Memory
 from makespan.agents.labels import Labels
@@ -57,7 +57,7 @@ def mirrored(family: Family, labels: Labels) -> Labels:
 
 def stream(
     env_id: str,
-    sgs: str,
+    options: Options,
     labels: Sequence[Labels],
     *,
     batch_size: int,
@@ -81,7 +81,9 @@ def stream(
     def open_chunk() -> None:
         group, part = waiting.pop()
         own = group.select(part)
-        decisions, _ = replay(env_id, sgs, own.instances, own.schedules, own.played, with_tasks=with_tasks)
+        decisions, _ = replay(
+            env_id, options, own.instances, own.schedules, own.played, with_tasks=with_tasks
+        )
         parts = minibatches(decisions, instances_per_batch, batch_size, rng)
         opened.append(Minibatch(decisions, instances, rows) for instances, rows in parts)
 
@@ -221,7 +223,7 @@ class Cloner:
         rng = np.random.default_rng((self.seed, 1, self.done))
         batches = stream(
             self.env.id,
-            self.env.sgs,
+            self.env.options,
             labels,
             batch_size=self.config.batch_size,
             instances_per_batch=self.config.instances_per_batch,

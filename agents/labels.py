@@ -7,28 +7,32 @@ are kept, in chunks: a run that was killed goes on with the chunk it was at. Not
 from __future__ import annotations
 
 import hashlib
+import inspect
 import io
 import json
 import multiprocessing
 import os
+import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from makespan.agents.config import ShapeConfig
+from makespan.agents.contenders import PolicySpec
 from makespan.agents.progress import Progress
+from makespan.agents.shapes import make_generator, teacher_of
 from makespan.envs.core.errors import MakespanError
 from makespan.envs.core.family import Family
 from makespan.envs.core.files import write_atomically
-from makespan.envs.core.policy import solvers_of
+from makespan.envs.core.policy import Solver, SolverEntry, solvers_of
 from makespan.envs.core.schedule import Schedule
 from makespan.envs.registration import get_family
 
@@ -77,9 +81,7 @@ class Labels:
 
 def draw(family: Family, shape: ShapeConfig, seed: int, first: int, count: int) -> list[Any]:
     """Instances `first` to `first + count` of a shape's endless sequence; each has a stream of its own."""
-    generator = family.make_generator(
-        shape.generator, num_jobs=shape.num_jobs, num_machines=shape.num_machines
-    )
+    generator = make_generator(family, shape)
     streams = [(seed, *_digest(_distribution(shape))[:2], i) for i in range(first, first + count)]
     return [generator.sample(np.random.default_rng(stream)) for stream in streams]
 
@@ -173,7 +175,7 @@ class Chunk:
         parts = _digest(
             {"family": self.family.name, "seed": self.seed, "first": self.first, "n": self.count, **shape}
         )
-        name = f"{self.shape.generator}-{self.shape.num_jobs}x{self.shape.num_machines}"
+        name = re.sub(r"[^A-Za-z0-9_.,=-]", "_", self.shape.name)[:80]
         return self.folder / f"{name}-{self.first:05d}-{parts[0]:08x}{parts[1]:08x}.npz"
 
     def is_there(self) -> bool:
@@ -273,18 +275,26 @@ def _solve_all(
 
 def _teach(chunk: Chunk) -> Iterator[Task]:
     shape = chunk.shape
+    teacher = teacher_of(chunk.family, shape)
     for i, instance in enumerate(chunk.instances(), chunk.first):
-        yield Task(_solve, (chunk.family.name, shape.teacher, instance, shape.time_limit_s, i))
+        yield Task(_solve, (chunk.family.env_ids[0], teacher, instance, shape.time_limit_s, i))
 
 
-def _solve(family: str, teacher: str, instance: Any, time_limit_s: float, seed: int) -> Schedule:
+def _solve(env_id: str, teacher: PolicySpec, instance: Any, time_limit_s: float, seed: int) -> Schedule:
     """One label, in a worker process that has imported nothing yet."""
-    _register(family)
-    options = {"workers": 1} if teacher == "cp_sat" else {}
-    solution = solvers_of(family)[teacher].load(**options).solve(instance, time_limit_s, seed)
+    entry = solvers_of(get_family(env_id).name)[teacher.name]  # finding the family registers its solvers
+    solution = _alone(entry, dict(teacher.options)).solve(instance, time_limit_s, seed)
     if solution.schedule is None:
-        raise MakespanError(f"{teacher} found no schedule of {instance.name!r} in {time_limit_s} s")
+        raise MakespanError(f"{teacher.text} found no schedule of {instance.name!r} in {time_limit_s} s")
     return solution.schedule
+
+
+def _alone(entry: SolverEntry, options: dict[str, Any]) -> Solver:
+    """The solver, kept to one worker where it has several: there is a process for each core already."""
+    solver = entry.load(**options)
+    if "workers" in inspect.signature(type(solver)).parameters and "workers" not in options:
+        return entry.load(workers=1, **options)
+    return solver
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +306,7 @@ class Finish:
 
     complete: Callable[[Any, Schedule, float, int], Schedule]
     validate: Callable[[Any, Schedule], float]
+    sense: Literal["min", "max"] = "min"
 
     def __call__(
         self,
@@ -307,17 +318,12 @@ class Finish:
     ) -> Schedule:
         """The better of both completions."""
         best = self.complete(instance, past, time_limit_s, seed)
-        return best if self.validate(instance, best) <= self.validate(instance, own) else own
-
-
-def _register(family: str) -> None:
-    from importlib import import_module
-
-    import_module(f"makespan.envs.{family}.registry")
+        gain = self.validate(instance, own) - self.validate(instance, best)
+        return best if (gain <= 0.0 if self.sense == "max" else gain >= 0.0) else own
 
 
 def _distribution(shape: ShapeConfig) -> dict[str, Any]:
-    return {"generator": shape.generator, "jobs": shape.num_jobs, "machines": shape.num_machines}
+    return {"generator": shape.generator, "parameters": dict(shape.parameters)}
 
 
 def _digest(data: dict[str, Any]) -> tuple[int, ...]:

@@ -23,6 +23,7 @@ from makespan.agents.demonstrations import Decisions, decision_keys, make_batch
 from makespan.agents.encoder import Memory
 from makespan.agents.inference import choose, decide, evaluating
 from makespan.agents.network import ActorCritic, log_probabilities
+from makespan.agents.shapes import make_generator
 from makespan.envs.core.env import Generator
 from makespan.envs.core.policy import RandomPolicy
 from makespan.envs.registration import get_family
@@ -71,11 +72,8 @@ class Shops:
 
     def __init__(self, env: EnvConfig, shapes: Sequence[ShapeConfig], num_decisions: int, seed: int) -> None:
         self.seed = seed
-        make = get_family(env.id).make_generator
-        self._generators: list[Generator] = [
-            make(shape.generator, num_jobs=shape.num_jobs, num_machines=shape.num_machines)
-            for shape in shapes
-        ]
+        family = get_family(env.id)
+        self._generators: list[Generator] = [make_generator(family, shape) for shape in shapes]
         counts = np.array([shape.count for shape in shapes], np.float64)
         self._share = counts / counts.sum()
         lengths = [self._mean_decisions(env, number) for number in range(len(shapes))]
@@ -90,7 +88,7 @@ class Shops:
     def _mean_decisions(self, env_config: EnvConfig, number: int) -> float:
         rng = np.random.default_rng((self.seed, _PROBE, number))
         instances = [self._generators[number].sample(rng) for _ in range(_PROBES)]
-        env = make_batch(env_config.id, env_config.sgs, instances)
+        env = make_batch(env_config.id, env_config.options, instances)
         policy, (observation, _) = RandomPolicy(self.seed), env.reset(seed=0)
         running = np.ones(_PROBES, np.bool_)
         total = 0
@@ -127,7 +125,7 @@ def collect(
         generator: Source of randomness.
         reference: Another policy whose log-probabilities are wanted.
     """
-    env = make_batch(env_config.id, env_config.sgs, instances)
+    env = make_batch(env_config.id, env_config.options, instances)
     observation, _ = env.reset(seed=0)
     start = {key: array.copy() for key, array in observation.items()}
     keys = decision_keys(env.schema, with_tasks=network.config.encode == "step")

@@ -62,7 +62,7 @@ class Engine(Protocol):
         ...
 
     def lower_bound(self, slot: int) -> float:
-        """Lower bound of the objective given the decisions so far; rewards are its differences."""
+        """Bound on the objective given the decisions so far: from below, or from above where it is maximised."""
         ...
 
     def num_decisions(self, slot: int) -> int:

@@ -20,8 +20,11 @@ from makespan.agents.trials import roll_out, vector_env_maker
 from makespan.envs.core.policy import RandomPolicy
 from makespan.envs.registration import get_family
 
-ENV = EnvConfig(ENV_ID, "active")
-SHAPES = (ShapeConfig(num_jobs=4, num_machines=3, count=3), ShapeConfig(num_jobs=3, num_machines=4))
+ENV = EnvConfig(ENV_ID, {"sgs": "active"})
+SHAPES = (
+    ShapeConfig("uniform", {"num_jobs": 4, "num_machines": 3}, count=3),
+    ShapeConfig("uniform", {"num_jobs": 3, "num_machines": 4}),
+)
 TINY = PPOConfig(
     total_decisions=400,
     shapes=SHAPES,
@@ -228,7 +231,7 @@ def test_relative_entropy_of_a_uniform_policy_is_1():
 
 def test_ppo_beats_the_random_policy():
     """Guards learning itself: 6 000 decisions on 4 x 4 shops leave random play well behind, greedy and sampled."""
-    shape = ShapeConfig(num_jobs=4, num_machines=4)
+    shape = ShapeConfig("uniform", {"num_jobs": 4, "num_machines": 4})
     config = PPOConfig(
         total_decisions=6_000,
         shapes=(shape,),
@@ -242,7 +245,7 @@ def test_ppo_beats_the_random_policy():
     bounds = np.array([get_family(ENV_ID).lower_bound(instance) for instance in test])
 
     def gap(policy):
-        objectives, _ = roll_out(vector_env_maker(ENV_ID)(test, "active"), policy, test)
+        objectives, _ = roll_out(vector_env_maker(ENV_ID)(test, {"sgs": "active"}), policy, test)
         return float((objectives / bounds - 1.0).mean())
 
     uniform = gap(RandomPolicy(0))
