@@ -138,6 +138,9 @@ class SchedulingEnv(gymnasium.Env[Buffers, np.int64]):
         self.instance: Any = None
         self._action = np.zeros(1, np.int64)
         self._noops = 0
+        self._cut = False
+        self._has_elapsed = hasattr(engine.outcome, "elapsed")
+        self._has_truncated = hasattr(engine.outcome, "truncated")
         self._look()
 
     def _look(self) -> None:
@@ -166,6 +169,7 @@ class SchedulingEnv(gymnasium.Env[Buffers, np.int64]):
         self.engine.load(0, instance)
         self.instance = instance
         self._noops = 0
+        self._cut = False
         if seed is not None or not hasattr(self, "_illegal_rng"):
             entropy = self.np_random_seed if seed is None else seed
             self._illegal_rng = np.random.default_rng((max(entropy, 0), 1))
@@ -180,7 +184,7 @@ class SchedulingEnv(gymnasium.Env[Buffers, np.int64]):
         if self.instance is None:
             raise gymnasium.error.ResetNeeded("step() before reset()")
         outcome = self.engine.outcome
-        if outcome.terminated.item(0):
+        if self._cut or outcome.terminated.item(0):
             raise gymnasium.error.ResetNeeded("step() after the end of the episode")
         a = int(action)
         invalid = not (0 <= a < self._mask.size and self._mask[a])
@@ -191,13 +195,18 @@ class SchedulingEnv(gymnasium.Env[Buffers, np.int64]):
         self._action[0] = a
         self.engine.step(self._action)
         terminated = outcome.terminated.item(0)
+        if self._has_truncated:
+            self._cut = outcome.truncated.item(0)  # type: ignore[attr-defined]
+            truncated |= self._cut
         observation = self._observe()
         info = {
             "action_mask": observation["action_mask"],
             "invalid_action": invalid,
             "lower_bound": self.engine.lower_bound(0),
         }
-        if terminated:
+        if self._has_elapsed:
+            info["elapsed"] = outcome.elapsed.item(0)  # type: ignore[attr-defined]
+        if terminated or self._cut:
             info["objective"] = self.engine.objective(0)
             info["num_decisions"] = self.engine.num_decisions(0)
         return observation, outcome.reward.item(0), terminated, truncated, info
