@@ -52,6 +52,7 @@ class Family:
         env_ids: Gymnasium ids of the family; the first is the default.
         instance_sets: Set name -> names of its instances, in the order of the literature.
         make_generator: Name and parameters -> a generator of instances.
+        generators: Names that `make_generator` knows.
         find_instances: One argument of `--instances` (name, glob, set name or path) -> instances.
         best_known: Published bounds by instance, None if there are none.
         lower_bound: A quick bound on the optimum that needs no solver.
@@ -82,6 +83,7 @@ class Family:
     validate: Callable[[Any, Schedule], float]
     mirror: Callable[[Any, Schedule], tuple[Any, Schedule]] | None = None
     complete: Callable[[Any, Schedule, float, int], Schedule] | None = None
+    generators: tuple[str, ...] = ()
     sense: Literal["min", "max"] = "min"
     mode: str | None = None
     rule_mode: str | None = None

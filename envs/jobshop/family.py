@@ -10,7 +10,7 @@ from makespan.envs.jobshop import registry as registry  # registers the solvers
 from makespan.envs.jobshop import rules as rules  # registers the rules
 from makespan.envs.jobshop.benchmark import INSTANCE_SETS, best_known, find_instances
 from makespan.envs.jobshop.completion import complete
-from makespan.envs.jobshop.generator import make_generator
+from makespan.envs.jobshop.generator import generator_names, make_generator
 from makespan.envs.jobshop.instance import ShopInstance
 from makespan.envs.jobshop.validator import lower_bound, validate
 
@@ -48,6 +48,7 @@ JOBSHOP: Final = Family(
     validate=validate,
     mirror=mirror,
     complete=complete,
+    generators=tuple(generator_names()),
     mode="sgs",
     rule_mode="non_delay",
     group=group,
