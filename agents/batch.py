@@ -115,18 +115,29 @@ def frontier_edges(schema: GraphSchema) -> tuple[EdgeType, ...]:
     """Dynamic edge types from a node above the tasks to a task."""
     tasks = {node.name for node in task_types(schema)}
     return tuple(
-        edge
-        for edge in schema.edges
-        if not edge.static and edge.target in tasks and edge.source not in tasks
+        edge for edge in schema.edges if not edge.static and edge.target in tasks and edge.source not in tasks
     )
 
 
 def deep_edges(schema: GraphSchema, *, static_only: bool) -> tuple[EdgeType, ...]:
-    """Edge types that the deep encoder reads: the static ones, or all but the frontier."""
-    if static_only:
-        return static_edges(schema)
+    """Edge types that the deep encoder reads: the static ones, or all but the frontier.
+
+    The system's own edges are left out, as all nodes are pooled into it.
+    """
+    system = {node.name for node in schema.nodes if node.level == "system"}
     frontier = {edge.name for edge in frontier_edges(schema)}
-    return tuple(edge for edge in schema.edges if edge.name not in frontier)
+    return tuple(
+        edge
+        for edge in schema.edges
+        if (edge.static or (not static_only and edge.name not in frontier))
+        and not system & {edge.source, edge.target}
+    )
+
+
+def parents_of(schema: GraphSchema) -> dict[str, str]:
+    """Node type -> its parent type, where that is not the system."""
+    system = {node.name for node in schema.nodes if node.level == "system"}
+    return {n.name: n.parent for n in schema.nodes if n.parent is not None and n.parent not in system}
 
 
 def changing_parts(schema: GraphSchema) -> list[str]:
@@ -149,12 +160,10 @@ def instance_batch(schema: GraphSchema, observation: Arrays, *, static_only: boo
         ends = nodes[edge.source].first, nodes[edge.target].first
         edges[edge.name] = _edges(edge, observation, source, target, *ends)
     parents = {}
-    for node in types:
-        if node.parent is not None:
-            own = nodes[node.name]
-            rows = places[node.name].cut(observation[f"{node.name}_parent"])
-            number = places[node.parent].number(own.graph.numpy(), rows)
-            parents[node.name] = torch.from_numpy(number) + nodes[node.parent].first[own.graph]
+    for name, parent in parents_of(schema).items():
+        graph = nodes[name].graph
+        number = places[parent].number(graph.numpy(), places[name].cut(observation[f"{name}_parent"]))
+        parents[name] = torch.from_numpy(number) + nodes[parent].first[graph]
     return InstanceBatch(nodes, edges, parents, len(observation["action_mask"]))
 
 

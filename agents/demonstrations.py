@@ -158,8 +158,8 @@ def replay(
         kept.append({key: observation[key][shown] for key in keys})
         slots.append(shown)
         taken.append(action[shown])
-        observation, _, terminated, _, _ = env.step(action)
-        running &= ~terminated
+        observation, _, terminated, truncated, _ = env.step(action)
+        running &= ~(terminated | truncated)
     decisions = Decisions(
         start,
         {key: np.concatenate([part[key] for part in kept]) for key in keys},

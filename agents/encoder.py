@@ -22,6 +22,7 @@ from makespan.agents.batch import (
     deep_edges,
     frontier_edges,
     network_columns,
+    parents_of,
     upper_types,
 )
 from makespan.envs.core.graph import GraphSchema
@@ -67,7 +68,7 @@ class _DeepBlock(nn.Module):
             arriving[edge.source] += 1
             if columns := network_columns(edge.features):
                 self.edge_maps[edge.name] = nn.Linear(len(columns), width)
-        self.child_of = {node.name: node.parent for node in schema.nodes if node.parent is not None}
+        self.child_of = parents_of(schema)
         for child, parent in self.child_of.items():
             arriving[child] += 1
             arriving[parent] += 1

@@ -38,7 +38,9 @@ class ActorCritic(nn.Module):
         width, hidden = config.width, config.head_width
         static_only = config.encode == "instance"
         if static_only and (changing := changing_parts(schema)):
-            raise ConfigError(f"encode: instance; expected step, as {', '.join(changing)} change within an episode")
+            raise ConfigError(
+                f"encode: instance; expected step, as {', '.join(changing)} change within an episode"
+            )
         self.deep = DeepEncoder(schema, width, config.depth, static_only=static_only)
         self.light = LightEncoder(schema, width, config.rounds, static_only=static_only)
         columns = network_columns(schema.candidates.features)

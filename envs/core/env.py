@@ -28,8 +28,8 @@ class Outcome(Protocol):
     """What the last step did in each slot.
 
     Families whose time runs between decisions add `elapsed` (B,) float64, the time that the step took in the instance's own
-    scale (mean inter-arrival time, mean task time ...): learners that discount by time read it, and infos show it.
-    Families whose episodes can be cut by the world itself add `truncated` (B,) bool.
+    scale (mean inter-arrival time, mean task time ...), 0 where no step was taken: learners that discount by time read it,
+    and infos show it. Families whose episodes can be cut by the world itself add `truncated` (B,) bool.
     """
 
     @property
@@ -236,6 +236,7 @@ class SchedulingEnv(gymnasium.Env[Buffers, np.int64]):
     def restore(self, token: tuple[NDArray[Any], ...]) -> Buffers:
         """Back to the state of a token taken in this episode; returns its observation."""
         self.engine.restore(0, token)
+        self._cut = False
         return self._observe()
 
     def render(self) -> Any:

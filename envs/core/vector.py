@@ -124,6 +124,8 @@ class SchedulingVectorEnv(VectorEnv[Buffers, NDArray[np.int64], NDArray[Any]]):
             truncated |= outcome.truncated  # type: ignore[attr-defined]
         ended = (terminated | truncated) & ~was_finished
         self._finished = terminated | truncated
+        if self.autoreset_mode is AutoresetMode.DISABLED:
+            self._finished |= was_finished
         infos: Info = {}
         if self._has_elapsed:
             infos = {"elapsed": outcome.elapsed.copy(), "_elapsed": self._everywhere}  # type: ignore[attr-defined]
