@@ -127,7 +127,7 @@ def roll_out(
             cut[slot], pasts[slot] = len(actions), batch.schedule(slot)
         action = student.act(observation)
         actions.append(action)
-        observation, _, terminated, _, _ = batch.step(action)
-        running &= ~terminated
+        observation, _, terminated, truncated, _ = batch.step(action)
+        running &= ~(terminated | truncated)
     played = np.array(actions)  # (steps, I)
     return [Cut(played[: cut[slot], slot], past, batch.schedule(slot)) for slot, past in enumerate(pasts)]

@@ -98,8 +98,9 @@ class Decisions:
 
 def static_keys(schema: GraphSchema) -> set[str]:
     """Observation keys that stay as they are within an episode."""
-    keys = {f"{node.name}_count" for node in schema.nodes}
-    keys |= {f"{node.name}_parent" for node in schema.nodes if node.parent is not None}
+    lasting = [node for node in schema.nodes if not node.sparse]
+    keys = {f"{node.name}_count" for node in lasting}
+    keys |= {f"{node.name}_parent" for node in lasting if node.parent is not None}
     for edge in schema.edges:
         if edge.static:
             keys |= {f"{edge.name}_index"} | ({f"{edge.name}_x"} if edge.features else set())
@@ -157,8 +158,8 @@ def replay(
         kept.append({key: observation[key][shown] for key in keys})
         slots.append(shown)
         taken.append(action[shown])
-        observation, _, terminated, _, _ = env.step(action)
-        running &= ~terminated
+        observation, _, terminated, truncated, _ = env.step(action)
+        running &= ~(terminated | truncated)
     decisions = Decisions(
         start,
         {key: np.concatenate([part[key] for part in kept]) for key in keys},

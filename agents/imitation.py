@@ -103,7 +103,7 @@ def score(network: ActorCritic, batch: Minibatch) -> tuple[Tensor, Tensor, Decis
     owner = decisions.instance[batch.rows]
     observation = {key: array[batch.rows] for key, array in decisions.decisions.items()}
     for key, array in decisions.instances.items():
-        if key.endswith("_count"):
+        if key.endswith("_count") and key not in observation:
             observation[key] = array[owner]
     if network.config.encode == "instance":
         starts = {key: array[batch.instances] for key, array in decisions.instances.items()}

@@ -94,8 +94,8 @@ class Shops:
         total = 0
         while running.any():
             total += int(running.sum())
-            observation, _, terminated, _, _ = env.step(policy.act(observation))
-            running &= ~terminated
+            observation, _, terminated, truncated, _ = env.step(policy.act(observation))
+            running &= ~(terminated | truncated)
         return total / _PROBES
 
 
@@ -148,7 +148,7 @@ def collect(
                     _table(log_probabilities(own, batch), batch, seen["action_mask"].shape)
                 )
             actions[running] = action.numpy()
-            observation, reward, terminated, _, _ = env.step(actions)
+            observation, reward, terminated, truncated, _ = env.step(actions)
             columns["slot"].append(running)
             columns["action"].append(actions[running])
             columns["log_p"].append(log_probabilities(logits, batch)[chosen].numpy())
@@ -156,7 +156,7 @@ def collect(
             columns["reward"].append(reward[running])
             for key, array in seen.items():
                 columns[key].append(array)
-            running = running[~terminated[running]]
+            running = running[~(terminated | truncated)[running]]
     advantage = _advantages(
         columns["reward"], columns["value"], columns["slot"], len(instances), gamma, gae_lambda
     )

@@ -98,8 +98,8 @@ def roll(
         logits, _, batch = decide(network, seen, memory, graph[running])
         actions[running] = choose(logits, batch, num_candidates, temperature[running], generator).numpy()
         decisions[running] += 1
-        observation, _, terminated, _, _ = env.step(actions)
-        running = running[~terminated[running]]
+        observation, _, terminated, truncated, _ = env.step(actions)
+        running = running[~(terminated | truncated)[running]]
     objectives = np.array([env.objective(slot) for slot in range(len(owner))])
     return Rollout(env, objectives, decisions)
 
@@ -270,7 +270,8 @@ class _Beam:
             padded = np.full(self.env.num_envs, -1)
             padded[: len(actions)] = actions
             self.env.engine.step(padded)
-            complete = self.env.engine.outcome.terminated[: len(actions)]
+            outcome = self.env.engine.outcome
+            complete = (outcome.terminated | getattr(outcome, "truncated", False))[: len(actions)]
             for slot in np.flatnonzero(complete):
                 search.enter(i, self.env, int(slot), decisions)
                 if slot == 0 and self.greedy:
