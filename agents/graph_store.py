@@ -123,7 +123,8 @@ class GraphStore:
         ]
         return cls(
             schema=schema,
-            nodes={name: Ragged.of(one.x, one.graph, size) for name, one in tables.items()},
+            # a copy: without padding to cut, features may still be the environment's live buffer
+            nodes={name: Ragged.of(one.x.clone(), one.graph, size) for name, one in tables.items()},
             parents=parents,
             ends=ends,
             edge_x=edge_x,

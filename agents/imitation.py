@@ -7,6 +7,7 @@ Scheduling Problem", NeurIPS 2024) needs no teacher: it imitates the best of the
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -249,6 +250,7 @@ class Cloner:
         # dropout draws from torch's own stream
         torch.manual_seed(int(np.random.SeedSequence((self.seed, 2, self.done)).generate_state(1)[0]))
         losses, hits, weights, within = [], [], [], 0.0
+        began = time.process_time()
         for batch in batches:
             rate = self._learning_rate((self.done + min(1.0, within / total)) / self.num_sections)
             loss, hit = cloning_loss(self.network, batch, self.config.label_smoothing)
@@ -263,6 +265,7 @@ class Cloner:
             "loss": float(np.average(losses, weights=weights)),
             "accuracy": float(np.average(hits, weights=weights)),
             "learning_rate": rate,
+            "decisions_per_cpu_s": sum(weights) / (time.process_time() - began),
         }
 
     def finish(self) -> None:

@@ -103,7 +103,7 @@ class PPOLearner:
 
     def update(self) -> dict[str, float]:
         """Play one batch of episodes and learn from it; returns the update's metrics."""
-        noise, began = noise_seed(self.seed, self.updates), time.perf_counter()
+        noise, began = noise_seed(self.seed, self.updates), time.process_time()
         experience = collect(
             self.network,
             self.env,
@@ -111,7 +111,7 @@ class PPOLearner:
             generator=torch.Generator().manual_seed(noise),
             reference=self.reference,
         )
-        played = time.perf_counter()
+        played = time.process_time()
         advantage, targets = advantages(
             experience, self.config, self.scale, self.config.episodes_per_instance
         )
@@ -131,8 +131,8 @@ class PPOLearner:
             "explained_variance": 1.0 - residual / max(float(np.var(targets)), 1e-12),
             "learning_rate": self.learning_rate(spent),
             **losses,
-            "rollout_decisions_per_s": count / (played - began),
-            "learning_decisions_per_s": lesson.learnt / (time.perf_counter() - played),
+            "rollout_decisions_per_cpu_s": count / (played - began),
+            "learning_decisions_per_cpu_s": lesson.learnt / (time.process_time() - played),
         }
 
     def _learn(
