@@ -107,10 +107,11 @@ class NetworkConfig(Checked):
 
 @dataclass(frozen=True)
 class ImitationConfig(Checked):
-    """Behaviour cloning of a solver, then DAgger: the solver corrects the states the student itself reaches.
+    """Behaviour cloning of a teacher, then DAgger: the teacher corrects the states the student itself reaches.
 
     Attributes:
-        shapes: Instances the teacher solves; none switches imitation off.
+        shapes: Instances with their teachers: solvers give schedules, rules and registered policies what they would do
+            in every state. None switches imitation off.
         epochs: Passes over the labels.
         batch_size: Decisions in a minibatch.
         instances_per_batch: Instances they come from; decisions of one instance share its encoding.
@@ -121,6 +122,7 @@ class ImitationConfig(Checked):
         label_smoothing: Probability spread over the other candidates.
         dagger_rounds: Rounds of relabelling the student's own states.
         dagger_shapes: Instances of each round; none means `shapes`.
+        dagger_beta: In round r, a rule or policy takes each decision itself with this probability to the power r.
         dagger_epochs: Passes over the enlarged labels after each round.
         workers: Processes that solve; 0 means one for each core.
         cache_dir: Folder that keeps labels between runs; empty means no cache.
@@ -137,6 +139,7 @@ class ImitationConfig(Checked):
     label_smoothing: Fraction = 0.0
     dagger_rounds: Count = 0
     dagger_shapes: Shapes = ()
+    dagger_beta: Fraction = 0.5
     dagger_epochs: PositiveInt = 5
     workers: Count = 0
     cache_dir: str = ""
@@ -197,7 +200,12 @@ class PPOConfig(Checked):
         epochs: Passes over each rollout.
         learning_rate: Initial rate of Adam.
         schedule: How the rate falls over the decisions.
-        gamma: Discount for each decision.
+        gamma: Discount for each decision, or for each unit of elapsed time.
+        discount: Which of the two; the environment says what a unit is, and steps of no length are not discounted.
+        episodes_per_instance: Episodes on each instance, all in the same world.
+        baseline: What a return is compared with: the critic's estimate (GAE), or the mean return of the other episodes on
+            the same instance at the same time, which needs several of them.
+        reward_scale: Rewards are divided by it; 0 divides by the running standard deviation of discounted returns.
         gae_lambda: Decay of generalised advantage estimation.
         clip: Clip range of the probability ratio.
         entropy: Initial entropy bonus, of the entropy divided by log(number of allowed candidates).
@@ -219,6 +227,10 @@ class PPOConfig(Checked):
     learning_rate: Positive = 2e-4
     schedule: LearningRateSchedule = "linear"
     gamma: Fraction = 1.0
+    discount: Literal["decision", "time"] = "decision"
+    episodes_per_instance: PositiveInt = 1
+    baseline: Literal["critic", "instance"] = "critic"
+    reward_scale: NonNegative = 1.0
     gae_lambda: Fraction = 0.95
     clip: Positive = 0.2
     entropy: NonNegative = 0.01
@@ -234,6 +246,8 @@ class PPOConfig(Checked):
         super().__post_init__()
         if self.total_decisions and not self.shapes:
             raise ConfigError("shapes: empty; expected at least one shape where total_decisions > 0")
+        if self.baseline == "instance" and self.episodes_per_instance < 2:
+            raise ConfigError("episodes_per_instance: 1; expected at least 2 where baseline is instance")
         if self.minibatch_size > self.num_envs * self.num_steps:
             most = self.num_envs * self.num_steps
             raise ConfigError(

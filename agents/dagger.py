@@ -37,7 +37,7 @@ def dagger_labels(
     workers: int = 0,
     cache_dir: str | Path = "",
 ) -> list[Labels]:
-    """What the teacher makes of states that the student reaches, on instances that no other round has seen.
+    """What the solver makes of states that the student reaches, on instances that no other round has seen.
 
     Args:
         network: The student.
@@ -52,9 +52,12 @@ def dagger_labels(
     Raises:
         MakespanError: Nothing completes schedules of this family, or a worker died.
     """
+    if not shapes:
+        return []
     if family.complete is None:
         raise MakespanError(
-            f"nothing completes a {family.name} schedule that was begun; set imitation.dagger_rounds to 0"
+            f"nothing completes a {family.name} schedule that was begun; set imitation.dagger_rounds to 0, or let a rule "
+            "or registered policy teach"
         )
     finish = Finish(family.complete, family.validate, family.sense)
 

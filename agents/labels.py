@@ -44,18 +44,20 @@ NOTHING: Final[Actions] = np.zeros(0, np.int64)
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """Instances of one shape with the teacher's schedules.
+    """Instances of one shape with what a teacher makes of them: schedules, or actions in every state of an episode.
 
     Attributes:
         instances: What was solved.
-        schedules: One each.
+        schedules: One each; empty where the teacher gave actions.
         played: Actions (k,) with which each schedule begins and that no teacher chose: the label counts from
-            the decision after them. None for any if left out.
+            the decision after them, none for any if left out. With `answers`, the actions (k,) of whole episodes.
+        answers: The teacher's action (k,) in each state of those episodes; empty where it gave schedules.
     """
 
     instances: list[Any]
     schedules: list[Schedule]
     played: list[Actions] = field(default_factory=list)
+    answers: list[Actions] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if not self.played:
@@ -67,15 +69,23 @@ class Labels:
     @property
     def first(self) -> list[int]:
         """The first decision of each label that counts."""
-        return [len(actions) for actions in self.played]
+        return [0 if self.answers else len(actions) for actions in self.played]
+
+    @property
+    def num_decisions(self) -> list[int]:
+        """Decisions of each label, at most."""
+        if self.answers:
+            return [len(actions) for actions in self.answers]
+        return [len(schedule) for schedule in self.schedules]
 
     def select(self, rows: Iterable[int]) -> Labels:
         """The labels in these rows, in that order."""
         rows = list(rows)
         return Labels(
             [self.instances[i] for i in rows],
-            [self.schedules[i] for i in rows],
+            [self.schedules[i] for i in rows] if self.schedules else [],
             [self.played[i] for i in rows],
+            [self.answers[i] for i in rows] if self.answers else [],
         )
 
 
@@ -136,11 +146,7 @@ def collect(
     folder = Path(cache_dir) if cache_dir else None
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-    chunks = [
-        Chunk(family, shape, seed, first, min(CHUNK, shape.count - first), folder, student)
-        for shape in shapes
-        for first in range(0, shape.count, CHUNK)
-    ]
+    chunks = [chunk for shape in shapes for chunk in chunks_of(family, shape, seed, folder, student)]
     missing = [chunk for chunk in chunks if not chunk.is_there()]
     solved = dict(_solve_all(missing, tasks, workers))
     labels = []
@@ -152,6 +158,16 @@ def collect(
         played = [one for part in parts for one in part[1]]
         labels.append(Labels(draw(family, shape, seed, 0, shape.count), schedules, played))
     return labels
+
+
+def chunks_of(
+    family: Family, shape: ShapeConfig, seed: int, folder: Path | None, student: str
+) -> list[Chunk]:
+    """A shape's instances in chunks; `student` is all that their labels depend on besides instances and shape."""
+    return [
+        Chunk(family, shape, seed, first, min(CHUNK, shape.count - first), folder, student)
+        for first in range(0, shape.count, CHUNK)
+    ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,10 +210,10 @@ class Chunk:
     def read(self) -> Solved:
         """What is in the file."""
         with np.load(self.path, allow_pickle=False) as file:
-            columns = {key: _split(file[key], file["length"]) for key in COLUMNS}
+            columns = {key: split(file[key], file["length"]) for key in COLUMNS}
             played = [NOTHING] * len(file["length"])
             if "played" in file:
-                played = _split(file["played"], file["first"])
+                played = split(file["played"], file["first"])
         job, task, resource, start, end = (columns[key] for key in COLUMNS)
         return list(map(Schedule, job, task, resource, start, end)), played
 
@@ -205,10 +221,10 @@ class Chunk:
         """Keep the labels."""
         if self.folder is None:
             return
-        arrays = {key: _joined([getattr(schedule, key) for schedule in schedules]) for key in COLUMNS}
+        arrays = {key: joined([getattr(schedule, key) for schedule in schedules]) for key in COLUMNS}
         arrays["length"] = np.array([len(schedule) for schedule in schedules])
         if any(len(actions) for actions in played):
-            arrays |= {"played": _joined(played), "first": np.array([len(actions) for actions in played])}
+            arrays |= {"played": joined(played), "first": np.array([len(actions) for actions in played])}
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
         write_atomically(self.path, buffer.getvalue())
@@ -217,11 +233,13 @@ class Chunk:
 Solved = tuple[list[Schedule], list[Actions]]
 
 
-def _joined(columns: Sequence[NDArray[np.int64]]) -> NDArray[Any]:
+def joined(columns: Sequence[NDArray[np.int64]]) -> NDArray[Any]:
+    """Columns of unlike length as one, of 32-bit numbers."""
     return np.concatenate(columns).astype(np.int32)
 
 
-def _split(column: NDArray[Any], lengths: NDArray[Any]) -> list[NDArray[np.int64]]:
+def split(column: NDArray[Any], lengths: NDArray[Any]) -> list[NDArray[np.int64]]:
+    """What `joined` has joined; raises `ValueError` where the lengths do not add up."""
     if len(column) != lengths.sum():
         raise ValueError(f"{len(column)} rows; expected {lengths.sum()}")
     return np.split(column.astype(np.int64), np.cumsum(lengths)[:-1])

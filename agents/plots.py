@@ -206,6 +206,16 @@ def family_pictures(evaluation: Evaluation) -> dict[str, Figure]:
     }
 
 
+def family_pages(evaluation: Evaluation) -> dict[str, str]:
+    """The family's own interactive page of the same schedules, by policy, where it has any."""
+    names = _shown_side_by_side(evaluation)
+    instance = _smallest_instance(evaluation, names)
+    if instance is None or evaluation.family is None or evaluation.family.html is None:
+        return {}
+    problem, page = evaluation.problems[instance], evaluation.family.html
+    return {name: page(problem, evaluation.schedules[name, instance]) for name in names}
+
+
 def _smallest_instance(evaluation: Evaluation, names: Sequence[str]) -> str | None:
     """The instance of fewest tasks that all these policies have a schedule of."""
     sizes = {

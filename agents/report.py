@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from makespan.agents.plots import save_plots
+from makespan.agents.plots import family_pages, save_plots
 from makespan.agents.results import EVERYTHING, Evaluation, SummaryRow
 from makespan.envs.core.files import write_atomically
 
@@ -44,13 +44,24 @@ def write_report(
     plots = save_plots(evaluation, folder, runs)
     evaluation.save_json(folder / "evaluation.json")
     evaluation.save_csv(folder / "evaluation.csv")
+    pages = {}
+    for number, (policy, text) in enumerate(family_pages(evaluation).items(), 1):
+        pages[policy] = f"schedule-{number}.html"
+        write_atomically(folder / pages[policy], text)
     page = folder / "report.md"
-    write_atomically(page, markdown(evaluation, title=title, plots=[path.name for path in plots]))
+    names = [path.name for path in plots]
+    write_atomically(page, markdown(evaluation, title=title, plots=names, pages=pages))
     return page
 
 
-def markdown(evaluation: Evaluation, *, title: str | None = None, plots: Sequence[str] = ()) -> str:
-    """The page itself; `plots` are files beside it."""
+def markdown(
+    evaluation: Evaluation,
+    *,
+    title: str | None = None,
+    plots: Sequence[str] = (),
+    pages: Mapping[str, str] | None = None,
+) -> str:
+    """The page itself; `plots` are files beside it, and `pages` (by policy) interactive ones."""
     parts = [f"# {title or evaluation.meta['env']}", _introduction(evaluation)]
     parts += ["## Verdict", "\n".join(f"- {sentence}" for sentence in verdicts(evaluation))]
     parts += ["## All instances", summary_table(evaluation)]
@@ -59,6 +70,7 @@ def markdown(evaluation: Evaluation, *, title: str | None = None, plots: Sequenc
     if plots:
         parts += ["## Pictures"]
         parts += [f"![{CAPTIONS[Path(plot).stem.partition('-')[0]]}]({plot})" for plot in plots]
+    parts += [f"[Interactive page of a schedule of `{name}`]({file})" for name, file in (pages or {}).items()]
     parts += ["## How this was measured", _method(evaluation)]
     return "\n\n".join(parts) + "\n"
 

@@ -41,6 +41,7 @@ class SearchResult:
         decisions: (I,) decisions that led to them.
         seconds: (I,) wall time, shared evenly by the instances that were searched together.
         samples: (I, N) objectives of all complete schedules, the greedy one first; of a beam, the greedy and the best.
+        actions: The actions (k,) that led to them; none after a beam search.
     """
 
     objectives: NDArray[np.float64]
@@ -48,15 +49,17 @@ class SearchResult:
     decisions: NDArray[np.int64]
     seconds: NDArray[np.float64]
     samples: NDArray[np.float64]
+    actions: list[NDArray[np.int64]]
 
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """Complete episodes, one a slot: objectives (B,), decisions (B,), and the environment with their schedules."""
+    """Complete episodes, one a slot: objectives (B,), decisions (B,), actions (steps, B) and the environment."""
 
     env: SchedulingVectorEnv
     objectives: NDArray[np.float64]
     decisions: NDArray[np.int64]
+    actions: NDArray[np.int64]
 
 
 def roll(
@@ -83,8 +86,7 @@ def roll(
     observation, _ = env.reset(seed=0)
     _, first = np.unique(owner, return_index=True)
     memory = _encode(network, {key: array[first] for key, array in observation.items()})
-    keys = decision_keys(env.schema, with_tasks=network.config.encode == "step")
-    keys = [*keys, *(key for key in observation if key.endswith("_count"))]
+    keys = [*decision_keys(env.schema), *(key for key in observation if key.endswith("_count"))]
     if network.config.encode == "step":
         keys = list(observation)
     graph = torch.from_numpy(owner)
@@ -92,16 +94,18 @@ def roll(
     running = np.arange(len(owner))
     actions = np.zeros(len(owner), np.int64)
     decisions = np.zeros(len(owner), np.int64)
+    taken: list[NDArray[np.int64]] = []
     while running.size:
         whole = running.size == len(owner)
         seen = observation if whole else {key: observation[key][running] for key in keys}
         logits, _, batch = decide(network, seen, memory, graph[running])
         actions[running] = choose(logits, batch, num_candidates, temperature[running], generator).numpy()
+        taken.append(actions.copy())
         decisions[running] += 1
         observation, _, terminated, truncated, _ = env.step(actions)
         running = running[~(terminated | truncated)[running]]
     objectives = np.array([env.objective(slot) for slot in range(len(owner))])
-    return Rollout(env, objectives, decisions)
+    return Rollout(env, objectives, decisions, np.array(taken))
 
 
 def best_of(
@@ -217,6 +221,7 @@ class _Best:
         self.schedules: list[Schedule | None] = [None] * num_instances
         self.objectives = np.full(num_instances, self.sign * np.inf)
         self.decisions = np.zeros(num_instances, np.int64)
+        self.actions: list[NDArray[np.int64]] = [np.zeros(0, np.int64)] * num_instances
         self.seconds = np.zeros(num_instances)
         self.samples = np.full((num_instances, samples), self.sign * np.inf)
 
@@ -227,18 +232,30 @@ class _Best:
         for i in np.unique(jobs[:, 0]):
             slots = np.flatnonzero(jobs[:, 0] == i)
             slot = int(slots[(self.sign * rollout.objectives[slots]).argmin()])
-            self.enter(int(i), rollout.env, slot, int(rollout.decisions[slot]))
+            count = int(rollout.decisions[slot])
+            self.enter(int(i), rollout.env, slot, count, rollout.actions[:count, slot])
 
-    def enter(self, i: int, env: SchedulingVectorEnv, slot: int, decisions: int) -> None:
+    def enter(
+        self,
+        i: int,
+        env: SchedulingVectorEnv,
+        slot: int,
+        decisions: int,
+        actions: NDArray[np.int64] | None = None,
+    ) -> None:
         """Enter one complete schedule of instance i."""
         objective = env.objective(slot)
         if self.sign * objective < self.sign * self.objectives[i]:
             self.objectives[i], self.decisions[i] = objective, decisions
             self.schedules[i] = env.schedule(slot)
+            if actions is not None:
+                self.actions[i] = actions.copy()
 
     def result(self) -> SearchResult:
         schedules = [schedule for schedule in self.schedules if schedule is not None]
-        return SearchResult(self.objectives, schedules, self.decisions, self.seconds, self.samples)
+        return SearchResult(
+            self.objectives, schedules, self.decisions, self.seconds, self.samples, self.actions
+        )
 
 
 class _Beam:
@@ -254,9 +271,9 @@ class _Beam:
         self.by_bound = score == "bound"
         observation, _ = env.reset(seed=0)
         self.memory = _encode(network, {key: array[:1] for key, array in observation.items()})
-        with_tasks = network.config.encode == "step"
         candidates = ("candidate_index", "candidate_x", "action_mask")
-        self.state_keys = [k for k in decision_keys(env.schema, with_tasks=with_tasks) if k not in candidates]
+        keys = list(observation) if network.config.encode == "step" else decision_keys(env.schema)
+        self.state_keys = [key for key in keys if key not in candidates]
         self.log_p = np.zeros(1)  # (parents,)
         self.greedy = True  # whether the first parent is where the network alone would be
 

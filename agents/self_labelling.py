@@ -80,7 +80,7 @@ class SelfLabeller:
             self.config.temperature,
             int(rng.integers(2**31)),
         )
-        loss = self._learn(Labels(instances, found.schedules), rng)
+        loss = self._learn(Labels(instances, [], found.actions, found.actions), rng)
         self.done += 1
         gain = relative_gain(self.family, found)
         return {"loss": loss, "best_of_gain_pct": 100.0 * gain}
@@ -97,7 +97,7 @@ class SelfLabeller:
             [labels],
             batch_size=DECISIONS_PER_STEP,
             instances_per_batch=len(labels),
-            with_tasks=self.network.config.encode == "step",
+            encode=self.network.config.encode,
             rng=rng,
         ):
             loss, _ = cloning_loss(self.network, batch)

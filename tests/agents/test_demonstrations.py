@@ -66,8 +66,9 @@ def test_decisions_are_allowed_and_hold_no_constant_arrays() -> None:
     env = make_batch(JOBSHOP_ID, {"sgs": "active"}, labels.instances)
     assert not static_keys(env.schema) & decisions.decisions.keys()
     assert "operation_x" not in decisions.decisions
-    with_tasks, _ = replay(JOBSHOP_ID, {"sgs": "active"}, labels.instances, labels.schedules, with_tasks=True)
-    assert "operation_x" in with_tasks.decisions
+    whole, _ = replay(JOBSHOP_ID, {"sgs": "active"}, labels.instances, labels.schedules, encode="step")
+    assert whole.graphs is not None
+    assert whole.graphs.nodes["operation"].counts.tolist() == [9] * len(decisions)
 
 
 @pytest.mark.parametrize(("num_instances", "num_decisions"), [(1, 1), (3, 16), (4, 1000), (100, 7)])

@@ -193,8 +193,11 @@ def test_pictures_are_the_familys(tmp_path):
     files = [path.name for path in plots.save_plots(result, tmp_path)]
     assert files[-2:] == ["schedule-1.png", "schedule-2.png"]
     assert "gantt.png" not in files
-    assert drawn == [("small", 2)] * 2
+    assert drawn == [("small", 2)] * 2  # best first
     assert "A schedule of one instance." in report.markdown(result, plots=files)
+    text = report.write_report(tmp_path / "report", result).read_text()
+    assert "[Interactive page of a schedule of `cheapest`](schedule-1.html)" in text
+    assert (tmp_path / "report" / "schedule-1.html").read_text() == "<p>small</p>"
     page, figure = family_pictures(family, None)
     schedule = result.schedules["first", "large"]
     draw(schedule, str(tmp_path / "x.html"), title="", instance=LARGE, page=page, picture=figure)

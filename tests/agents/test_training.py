@@ -102,7 +102,11 @@ def test_a_killed_run_ends_with_the_same_weights(
     train(config, resumed)
     for name, tensor in final_weights(unbroken).items():
         assert torch.equal(tensor, final_weights(resumed)[name]), name
-    assert resumed.metrics() == unbroken.metrics()
+    for ours, theirs in zip(resumed.metrics(), unbroken.metrics(), strict=True):
+        timed = {key for key in ours if key.endswith("_per_cpu_s")}  # what the clock says
+        assert {key: ours[key] for key in ours.keys() - timed} == {
+            key: theirs[key] for key in theirs.keys() - timed
+        }
 
 
 def test_export_keeps_the_policy(unbroken: RunFolder, tmp_path: Path):
