@@ -47,7 +47,7 @@ class SocInstance:
     Attributes:
         name: Name in the literature, or of the generator's draw.
         objective: What is minimised. "latency": mean over `counted` jobs of min(finish, horizon) - arrival, us.
-            "makespan": end of the run, us. "energy": nJ drawn until then (needs `power`).
+            "makespan": end of the run, us. "energy": pJ drawn until then (needs `power`).
         task_first: (P + 1,) int32, offsets of the profiles' template tasks; every profile has at least one.
         execution: (T, K) int32, us that the scheduler expects of template task t on a PE of type k; -1: cannot run there; 0 is
             allowed.

@@ -14,7 +14,7 @@ from makespan.envs.core.errors import InvalidInstanceError
 class PowerModel:
     """What a SoC draws, cluster by cluster, as a function of how many of its PEs run a task.
 
-    Power is in mW and time in microseconds, so energy is in nJ and its sums are exact. A model that is linear in the
+    Power is in uW and time in microseconds, so energy is in pJ and its sums are exact. A model that is linear in the
     busy PEs has `table[c, l, n] = (size - n) * idle + n * busy`; the measured tables of big.LITTLE clusters are not linear.
 
     Energy of a run that ends at T is T * base + the integral over [0, T] of the sum over clusters of
@@ -22,10 +22,10 @@ class PowerModel:
 
     Attributes:
         frequency: (C, L) int32, MHz of each cluster's operating points, ascending, padded at the end with 0.
-        table: (C, L, A + 1) int64, mW of cluster c at operating point l with 0..A busy PEs; entries beyond the
+        table: (C, L, A + 1) int64, uW of cluster c at operating point l with 0..A busy PEs; entries beyond the
             cluster's size repeat the last one and are never used.
         level: (C,) int32, the operating point at which each cluster runs.
-        base: mW that the rest of the chip draws throughout.
+        base: uW that the rest of the chip draws throughout.
     """
 
     frequency: NDArray[np.int32]
@@ -50,18 +50,18 @@ class PowerModel:
             )
         if table.ndim != 3 or table.shape[:2] != frequency.shape or table.shape[2] < 2 or table.min() < 0:
             raise InvalidInstanceError(
-                f"power.table: shape {table.shape}; expected {(*frequency.shape, 'PEs + 1')} of mW >= 0"
+                f"power.table: shape {table.shape}; expected {(*frequency.shape, 'PEs + 1')} of uW >= 0"
             )
         if level.shape != frequency.shape[:1] or (level < 0).any() or (level >= used.sum(axis=1)).any():
             raise InvalidInstanceError(
                 f"power.level: {level.tolist()}; expected an operating point a cluster"
             )
         if self.base < 0:
-            raise InvalidInstanceError(f"power.base: {self.base}; expected mW >= 0")
+            raise InvalidInstanceError(f"power.base: {self.base}; expected uW >= 0")
 
     @property
     def draw(self) -> NDArray[np.int64]:
-        """(C, A + 1) int64, mW of each cluster with 0..A busy PEs at its operating point."""
+        """(C, A + 1) int64, uW of each cluster with 0..A busy PEs at its operating point."""
         return self.table[np.arange(self.level.size), self.level]
 
     def __eq__(self, other: object) -> bool:
