@@ -236,7 +236,8 @@ def execute(instance: SocInstance, plan: Plan) -> Schedule:
     rows = np.flatnonzero(plan.pe >= 0)
     topological = np.argsort(graphs.topological_order(instance))
     row_task, row_job = instance.row_task, instance.row_job
-    rows = rows[np.lexsort((topological[row_task[rows]], plan.end[rows], plan.start[rows]))]
+    # a job that enters as an earlier one ends comes after it, even where tasks of no length tie
+    rows = rows[np.lexsort((topological[row_task[rows]], row_job[rows], plan.end[rows], plan.start[rows]))]
     durations = instance.row_durations
     pred_first = np.searchsorted(instance.edge_target, np.arange(instance.total_tasks + 1)).tolist()
     source, volume = instance.edge_source.tolist(), instance.edge_volume.tolist()
