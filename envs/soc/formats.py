@@ -243,7 +243,7 @@ class _Reader:
         if not isinstance(power, dict) or set(power) != {"frequency", "table", "level", "base"}:
             self._fail("power", power, "an object with frequency, table, level and base")
         base = self._whole("power.base", power["base"])
-        arrays = []
+        arrays: list[NDArray[Any]] = []
         for key in ("frequency", "table", "level"):
             try:
                 array = np.array(power[key])
@@ -252,13 +252,14 @@ class _Reader:
             if array.dtype.kind != "i":
                 self._fail(f"power.{key}", power[key], "a regular array of whole numbers")
             arrays.append(array)
-        return PowerModel(*arrays, base)
+        return PowerModel(arrays[0], arrays[1], arrays[2], base)
 
 
 def _types(cluster: NDArray[np.int32], times: NDArray[np.int32]) -> tuple[NDArray[np.int32], list[int]]:
     """Type of each PE (M,), and a PE of each type: those of one cluster with equal times are alike."""
     seen: dict[tuple[int, bytes], int] = {}
-    first, kinds = [], []
+    first: list[int] = []
+    kinds: list[int] = []
     for pe, number in enumerate(cluster.tolist()):
         key = number, times[:, pe].tobytes()
         if key not in seen:
