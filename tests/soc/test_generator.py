@@ -11,7 +11,7 @@ import pytest
 
 from makespan.envs.core.errors import UnknownNameError
 from makespan.envs.core.schedule import Schedule
-from makespan.envs.soc.arrivals import draw_noise, ds3_arrivals, jobs_until
+from makespan.envs.soc.arrivals import Streams, draw_noise, ds3_arrivals, jobs_until
 from makespan.envs.soc.bounds import lower_bound
 from makespan.envs.soc.generator import (
     FixedSocs,
@@ -72,6 +72,14 @@ def test_noise_and_mix_leave_arrivals_alone() -> None:
         noisy.realised == expected, np.nan, noisy.realised - expected
     )[long]
     assert np.nanmedian(ratio) == pytest.approx(2.0, abs=0.05)
+
+
+def test_streams_are_independent() -> None:
+    """Guards that arrivals, mix, noise and graphs do not share their random numbers, and that a seed fixes them all."""
+    keys = ("arrivals", "mix", "noise", "graph")
+    draws = [[getattr(Streams.of(np.random.default_rng(5)), key).random() for key in keys] for _ in range(2)]
+    assert draws[0] == draws[1]
+    assert len(set(draws[0])) == 4
 
 
 def test_noise_is_gaussian_with_a_floor() -> None:

@@ -119,6 +119,23 @@ def test_planning_on_from_what_has_started() -> None:
     assert all(late.start[row] >= [55, 60, 70][late.pe[row]] for row in rows)
 
 
+def test_lookahead_breaks_ties_by_the_own_finish() -> None:
+    """Guards the tie rule: the child runs at 5 either way, so its parent takes the PE where it ends at 3, not at 5."""
+    instance = SocInstance(
+        task_first=[0, 2],
+        execution=[[5, 3], [4, -1]],
+        edge_source=[0],
+        edge_target=[1],
+        edge_volume=[2],
+        pe_type=[0, 1],
+        pe_cluster=[0, 1],
+        bandwidth=[[0, 1], [1, 0]],
+        job_profile=[0],
+        arrival=[0],
+    )
+    assert METHODS["lookahead"]().plan(instance).pe.tolist() == [1, 0]
+
+
 def test_optimistic_costs_of_peft() -> None:
     """Guards PEFT's table: the exit row is 0, task 8's is the exit's least way, task 6's by hand.
 

@@ -14,6 +14,7 @@ from makespan.envs.core.errors import InvalidScheduleError
 from makespan.envs.core.policy import solvers_of
 from makespan.envs.soc import registry as registry
 from makespan.envs.soc.benchmark import load_instance
+from makespan.envs.soc.cp_model import Task, improve
 from makespan.envs.soc.generator import KnownOptimumSoc, ToySoc, make_generator
 from makespan.envs.soc.instance import SocInstance
 from makespan.envs.soc.plan_kernels import Plan
@@ -113,6 +114,51 @@ def test_like_pes_with_transfers_between_them() -> None:
     assert CPSATSolver(workers=1).solve(instance, 30).objective == 9 == brute_force(instance)
     slow_self = dataclasses.replace(instance, bandwidth=np.array([[1, 0], [0, 1]]))
     assert CPSATSolver(workers=1).solve(slow_self, 30).objective == brute_force(slow_self)
+
+
+def plain(
+    execution: list[list[int]], profiles: list[int], jobs: list[tuple[int, int]], **options: Any
+) -> SocInstance:
+    """Independent tasks on PEs of types of their own; jobs as (profile, arrival)."""
+    num_pes = len(execution[0])
+    return SocInstance(
+        task_first=np.concatenate([[0], np.cumsum(profiles)]),
+        execution=execution,
+        edge_source=np.zeros(0, int),
+        edge_target=np.zeros(0, int),
+        edge_volume=np.zeros(0, int),
+        pe_type=np.arange(num_pes),
+        pe_cluster=np.arange(num_pes),
+        bandwidth=np.zeros((num_pes, num_pes), int),
+        job_profile=[profile for profile, _ in jobs],
+        arrival=[arrival for _, arrival in jobs],
+        **options,
+    )
+
+
+def test_like_pes_are_all_used() -> None:
+    """Guards that the order of like PEs leaves the second task a PE of its own: from 3 + 4 on one PE to 4 on two."""
+    instance = plain([[3, 3], [4, 4]], [2], [(0, 0)], objective="makespan")
+    nothing = Plan(np.full(2, -1, np.int32), np.zeros(2, np.int64), np.zeros(2, np.int64))
+    times = instance.row_durations
+    task = Task(instance, np.arange(2), times, nothing, np.zeros(2, np.int64), instance.arrival)
+    poor = Plan(np.zeros(2, np.int32), np.array([0, 3]), np.array([3, 7]))
+    answer = improve(task, poor, seconds=10)
+    assert (answer.value, answer.bound, answer.optimal) == (4, 4, True)
+
+
+def test_rolling_does_not_rewrite_the_past() -> None:
+    """Guards that a task which gets another PE at an arrival starts there no earlier than that.
+
+    y (10 on A) starts at 0; x (5 on A, 16 on B) comes at 1 and waits for A until 10. At 4 three jobs z (3 on A) arrive, and x had
+    better go to B now: ends 10, 4 + 16, 13, 16, 19 (with x on A after the others 72 us for z and x, so 68).
+    """
+    jobs = [(0, 0), (1, 1), (2, 4), (2, 4), (2, 4)]
+    instance = plain([[10, -1], [5, 16], [3, -1]], [1, 1, 1], jobs)
+    schedule = RollingCPSAT().solve(instance).schedule
+    (row,) = np.flatnonzero(schedule.job == 1)
+    assert (schedule.resource[row], schedule.start[row], schedule.end[row]) == (1, 4, 20)
+    assert validate(instance, schedule) == (10 + 19 + 9 + 12 + 15) / 5
 
 
 def test_known_optimum_generator_is_solved() -> None:

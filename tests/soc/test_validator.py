@@ -118,6 +118,32 @@ def test_jobs_enter_in_order_under_a_cap() -> None:
         validate(replace(capped, horizon=50), GOOD.select([0, 3, 4, 5]))
 
 
+def test_the_cap_counts_unfinished_jobs() -> None:
+    """Guards the admission of a fourth job under a cap of two: jobs end at 10, 4 and 6 (entered at 4), so it enters at 6."""
+    instance = SocInstance(
+        task_first=[0, 1, 2, 3],
+        execution=[[10], [4], [2]],
+        edge_source=[],
+        edge_target=[],
+        edge_volume=[],
+        pe_type=[0, 0, 0],
+        pe_cluster=[0, 0, 0],
+        bandwidth=np.zeros((3, 3), int),
+        job_profile=[0, 1, 2, 2],
+        arrival=[0, 0, 0, 0],
+        max_jobs=2,
+    )
+
+    def at(start: int) -> Schedule:
+        begin = np.array([0, 0, 4, start])
+        length = np.array([10, 4, 2, 2])
+        return Schedule(np.arange(4), np.zeros(4, int), np.array([0, 1, 1, 2]), begin, begin + length)
+
+    assert measure(instance, at(6)).admission.tolist() == [0, 0, 4, 6]
+    with pytest.raises(InvalidScheduleError, match="job 3 task 0 starts at 5, before its job may enter at 6"):
+        validate(instance, at(5))
+
+
 def test_realised_durations_are_what_counts() -> None:
     """Guards noise: a task takes its own draw on its PE, not the expected time."""
     realised = INSTANCE.row_durations.copy()
