@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from makespan.envs.soc.arrivals import Streams
 from makespan.envs.soc.generator_base import SocSize, check_ranges
@@ -118,8 +117,10 @@ def layered_edges(
     """Edges of a random layered graph whose tasks are numbered layer after layer."""
     mean_height = np.sqrt(num_tasks) / shape
     height = int(np.clip(rng.integers(1, max(2, round(2 * mean_height))), 1, num_tasks))
-    cuts = np.sort(rng.choice(num_tasks - 1, height - 1, replace=False)) + 1 if height > 1 else []
-    first: NDArray[np.int64] = np.array([0, *cuts, num_tasks], np.int64)
+    cuts = (
+        np.sort(rng.choice(num_tasks - 1, height - 1, replace=False)) + 1 if height > 1 else np.zeros(0, int)
+    )
+    first = np.concatenate([[0], cuts, [num_tasks]])
     layer = np.repeat(np.arange(height), np.diff(first))
     edges = set()
     for task in range(int(first[1]), num_tasks):

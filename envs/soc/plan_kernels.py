@@ -68,12 +68,12 @@ class Busy(NamedTuple):
     Attributes:
         start: (M, capacity) us.
         end: (M, capacity) us.
-        count: (M,) intervals of each PE.
+        used: (M,) intervals of each PE.
     """
 
     start: I64
     end: I64
-    count: I64
+    used: I64
 
 
 @inlined_kernel
@@ -92,7 +92,7 @@ def _data_ready(net: Network, plan: Plan, row: int, pe: int, release: int) -> in
 @inlined_kernel
 def _gap(busy: Busy, pe: int, ready: int, duration: int) -> tuple[int, int]:
     """Position and start of the first gap of a PE that holds a duration from `ready` on."""
-    low, high = 0, busy.count[pe]
+    low, high = 0, busy.used[pe]
     while low < high:  # the first interval that ends after `ready`
         middle = (low + high) // 2
         if busy.end[pe, middle] <= ready:
@@ -100,7 +100,7 @@ def _gap(busy: Busy, pe: int, ready: int, duration: int) -> tuple[int, int]:
         else:
             high = middle
     start = ready
-    while low < busy.count[pe] and busy.start[pe, low] < start + duration + (duration == 0):
+    while low < busy.used[pe] and busy.start[pe, low] < start + duration + (duration == 0):
         if duration == 0 and busy.start[pe, low] == start:
             break
         start = max(start, busy.end[pe, low])
@@ -128,10 +128,10 @@ def _latest_child(net: Network, plan: Plan, busy: Busy, row: int, release: int) 
 @inlined_kernel
 def _occupy(busy: Busy, pe: int, at: int, start: int, end: int) -> None:
     """Insert an interval at its position."""
-    for i in range(busy.count[pe], at, -1):
+    for i in range(busy.used[pe], at, -1):
         busy.start[pe, i], busy.end[pe, i] = busy.start[pe, i - 1], busy.end[pe, i - 1]
     busy.start[pe, at], busy.end[pe, at] = start, end
-    busy.count[pe] += 1
+    busy.used[pe] += 1
 
 
 @kernel

@@ -7,8 +7,9 @@ all jobs with them, and a policy that plans anew at each arrival calls them with
 from __future__ import annotations
 
 import heapq
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,7 +78,7 @@ class Planner:
         rows = self.instance.total_rows
         return Plan(np.full(rows, -1, np.int32), np.zeros(rows, np.int64), np.zeros(rows, np.int64))
 
-    def rows_of(self, jobs: IntArray) -> IntArray:
+    def rows_of(self, jobs: Sequence[int] | NDArray[np.integer[Any]]) -> IntArray:
         """Rows of some jobs, in topological order."""
         first = self.instance.row_first
         rows = np.concatenate([np.arange(first[job], first[job + 1]) for job in jobs] or [np.zeros(0, int)])
@@ -115,7 +116,7 @@ class Planner:
         order = self.by_priority(rows, priority)
         forced = np.full(order.size, -1, np.int32)
         on_path = _critical_tasks(self.instance, priority)[self.net.row_task[order]]
-        busy_to = np.array([busy.end[m, n - 1] if n else 0 for m, n in enumerate(busy.count)])
+        busy_to = np.array([busy.end[m, n - 1] if n else 0 for m, n in enumerate(busy.used)])
         for job in np.unique(self.net.row_job[order]):
             path = np.flatnonzero(on_path & (self.net.row_job[order] == job))
             times = self.net.durations[self.net.row_task[order[path]]]
@@ -236,7 +237,8 @@ def execute(instance: SocInstance, plan: Plan) -> Schedule:
     rows = np.flatnonzero(plan.pe >= 0)
     topological = np.argsort(graphs.topological_order(instance))
     row_task, row_job = instance.row_task, instance.row_job
-    rows = rows[np.lexsort((topological[row_task[rows]], plan.end[rows], plan.start[rows]))]
+    # a job that enters as an earlier one ends comes after it, even where tasks of no length tie
+    rows = rows[np.lexsort((topological[row_task[rows]], row_job[rows], plan.end[rows], plan.start[rows]))]
     durations = instance.row_durations
     pred_first = np.searchsorted(instance.edge_target, np.arange(instance.total_tasks + 1)).tolist()
     source, volume = instance.edge_source.tolist(), instance.edge_volume.tolist()
@@ -245,20 +247,20 @@ def execute(instance: SocInstance, plan: Plan) -> Schedule:
     gate = Gate(instance)
     start = np.zeros(rows.size, np.int64)
     for i, row in enumerate(rows.tolist()):
-        task, job, pe = int(row_task[row]), int(row_job[row]), int(plan.pe[row])
-        ready = max(free[pe], gate.admission(job))
+        task, job, place = int(row_task[row]), int(row_job[row]), int(plan.pe[row])
+        ready = max(free[place], gate.admission(job))
         for edge in range(pred_first[task], pred_first[task + 1]):
             before = row + source[edge] - task
-            wire = bandwidth[plan.pe[before]][pe]
+            wire = bandwidth[plan.pe[before]][place]
             ready = max(ready, end[before] + (volume[edge] // wire if wire else 0))
         start[i] = ready
-        end[row] = free[pe] = ready + int(durations[row, pe])
+        end[row] = free[place] = ready + int(durations[row, place])
         gate.finish_task(job, end[row])
     ends = np.array([end[row] for row in rows.tolist()], np.int64)
     kept = start < instance.horizon if instance.horizon else np.ones(rows.size, np.bool_)
     local = rows - instance.row_first[row_job[rows]]
-    columns = (row_job[rows], local, plan.pe[rows], start, ends)
-    return Schedule(*(column[kept] for column in columns), name=instance.name).sorted()
+    columns = [column[kept].astype(np.int64) for column in (row_job[rows], local, plan.pe[rows])]
+    return Schedule(columns[0], columns[1], columns[2], start[kept], ends[kept], name=instance.name).sorted()
 
 
 class Gate:

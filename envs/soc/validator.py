@@ -282,10 +282,12 @@ def _energy(instance: SocInstance, rows: _Rows, end: int) -> int:
     if instance.power is None:
         return -1
     draw, total = instance.power.draw, instance.power.base * end
+    long = rows.end > rows.start
     for cluster in range(instance.num_clusters):
-        here = instance.pe_cluster[rows.pe] == cluster
-        times = np.concatenate([rows.start[here], np.minimum(rows.end[here], end), [0, end]])
-        change = np.repeat([1, -1, 0], [int(here.sum()), int(here.sum()), 2])
+        here = long & (instance.pe_cluster[rows.pe] == cluster)
+        # ends before starts, so that at no instant more PEs are busy than there are
+        times = np.concatenate([np.minimum(rows.end[here], end), [0, end], rows.start[here]])
+        change = np.repeat([-1, 0, 1], [int(here.sum()), 2, int(here.sum())])
         order = np.argsort(times, kind="stable")
         busy = np.cumsum(change[order])[:-1]
         total += int((draw[cluster, busy] * np.diff(times[order])).sum())
