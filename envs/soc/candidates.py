@@ -157,10 +157,11 @@ def write_candidates(socs: Socs, graph: Graph, b: int, mode: int, with_defer: bo
         if graph.action_mask[b, a]:
             if with_defer and a == actions - 1:
                 graph.candidate_x[b, a, _IS_DEFER] = 1.0
-            elif mode == TASK:
-                _write_candidate(socs, graph, b, a, a, graph.offer[a, BEST_PE])
-            else:
-                _write_candidate(socs, graph, b, a, a // num_pes, a % num_pes)
+                continue
+            r, p = a // num_pes, a % num_pes
+            if mode == TASK:
+                r, p = a, graph.offer[a, BEST_PE]
+            _write_candidate(socs, graph, b, a, r, p)
         elif index[b, a, 0] >= 0 or graph.candidate_x[b, a, _IS_DEFER] > 0.0:
             for column in range(graph.candidate_x.shape[2]):
                 graph.candidate_x[b, a, column] = 0.0

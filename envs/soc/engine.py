@@ -18,8 +18,8 @@ from makespan.envs.soc.generator_base import SocSize
 from makespan.envs.soc.instance import SocInstance
 from makespan.envs.soc.loading import World, clear_slot, load_slot, world_of
 from makespan.envs.soc.observation import Graph, graph_views, write_graph, write_static
-from makespan.envs.soc.schema import MODES, PE_ONLY, TASK, soc_schema
-from makespan.envs.soc.simulator import advance, begin, bound_of, commit
+from makespan.envs.soc.schema import MODES, TASK, soc_schema
+from makespan.envs.soc.simulator import advance, bound_of, commit
 from makespan.envs.soc.state import (
     ARRIVAL,
     ARRIVED,
@@ -58,6 +58,9 @@ from makespan.envs.soc.state import (
     Socs,
     make_socs,
 )
+
+BEGIN: Final = -2
+_BEGIN: Final = np.array([BEGIN], np.int64)
 
 Token = tuple[NDArray[Any], ...]
 _WORLD: Final = (
@@ -127,30 +130,21 @@ class Settings(NamedTuple):
 
 
 @inlined_kernel
-def _take(socs: Socs, graph: Graph, settings: Settings, b: int, action: int) -> None:
-    """Do what a candidate says, and go on to the next decision or the end."""
+def _place(socs: Socs, graph: Graph, settings: Settings, b: int, action: int) -> None:
+    """Do what a candidate says."""
     num_pes = graph.finish.shape[1]
     if settings.with_defer and action == graph.action_mask.shape[1] - 1:
         socs.clock[b, DEFERRED] = 1
-    elif settings.mode == TASK:
-        commit(socs, b, action, earliest_pe(socs, b, socs.ready[b, action]))
-    elif settings.mode == PE_ONLY:
-        commit(socs, b, 0, action)
-    else:
-        commit(socs, b, action // num_pes, action % num_pes)
-    advance(socs, b)
+        return
+    position, p = action // num_pes, action % num_pes  # with `PE_ONLY`, the first task
+    if settings.mode == TASK:
+        position, p = action, earliest_pe(socs, b, socs.ready[b, action])
+    commit(socs, b, position, p)
 
 
 @inlined_kernel
 def _legal(socs: Socs, graph: Graph, settings: Settings, b: int) -> int:
     return legal_actions(socs, graph, b, settings.mode, settings.with_defer, settings.merge_twins)
-
-
-@inlined_kernel
-def _write(socs: Socs, graph: Graph, settings: Settings, b: int) -> None:
-    if settings.observe:
-        write_graph(socs, graph, b)
-        write_candidates(socs, graph, b, settings.mode, settings.with_defer)
 
 
 @inlined_kernel
@@ -183,17 +177,27 @@ def _pay(socs: Socs, outcome: Outcome, b: int) -> None:
 
 @inlined_kernel
 def _step_slot(socs: Socs, graph: Graph, outcome: Outcome, settings: Settings, b: int, action: int) -> None:
-    clock = socs.clock
-    _take(socs, graph, settings, b, action)
-    while _legal(socs, graph, settings, b) == 1 and settings.skip_forced:
-        forced = 0
-        while not graph.action_mask[b, forced]:
-            forced += 1
-        _take(socs, graph, settings, b, forced)
-    clock[b, DECISIONS] += 1
-    _pay(socs, outcome, b)
+    """Take an action (`BEGIN`: none, the system is empty), and go on to the next decision or the end."""
+    clock, begins = socs.clock, action == BEGIN
+    while True:
+        if action != BEGIN:
+            _place(socs, graph, settings, b, action)
+        advance(socs, b)
+        # the first decision is asked even if it is forced: an episode has at least one
+        if _legal(socs, graph, settings, b) != 1 or not settings.skip_forced or begins:
+            break
+        action = 0
+        while not graph.action_mask[b, action]:
+            action += 1
+    if begins:
+        outcome.reward[b], outcome.elapsed[b], clock[b, PAID_TIME] = 0.0, 0.0, clock[b, NOW]
+    else:
+        clock[b, DECISIONS] += 1
+        _pay(socs, outcome, b)
     _bound_so_far(socs, b)
-    _write(socs, graph, settings, b)
+    if settings.observe:
+        write_graph(socs, graph, b)
+        write_candidates(socs, graph, b, settings.mode, settings.with_defer)
     outcome.terminated[b] = clock[b, ENDED] > 0
     in_system = clock[b, ARRIVED] - clock[b, DONE_JOBS]
     outcome.truncated[b] = not clock[b, ENDED] and 0 < settings.most_jobs < in_system
@@ -231,27 +235,23 @@ def _load(batch: _Batch, b: int, world: World) -> None:
 
 
 @kernel
-def _start(batch: _Batch, b: int) -> None:
-    """Start the loaded instance of slot b; the first decision is asked even if it is forced."""
-    socs, graph, outcome, settings = batch.socs, batch.graph, batch.outcome, batch.settings
-    clear_slot(socs, b)
-    write_static(socs, graph, b)
-    begin(socs, b)
-    _legal(socs, graph, settings, b)
-    socs.clock[b, PAID_TIME] = socs.clock[b, NOW]
-    _bound_so_far(socs, b)
-    _write(socs, graph, settings, b)
-    outcome.reward[b] = outcome.elapsed[b] = 0.0
-    outcome.terminated[b] = outcome.truncated[b] = False
+def _clear(batch: _Batch, b: int) -> None:
+    """Empty slot b, in which an instance has been loaded."""
+    clear_slot(batch.socs, b)
+    write_static(batch.socs, batch.graph, b)
 
 
 @kernel
-def _step_batch(batch: _Batch, actions: I64) -> None:
-    """Step every slot; a negative action leaves its slot as it is, with reward 0."""
+def _run(batch: _Batch, actions: I64, first: int) -> None:
+    """Step slots first, first + 1, ... (all in one kernel, which is compiled once).
+
+    A negative action leaves its slot as it is, with reward 0, but for `BEGIN`.
+    """
     socs, graph, outcome, settings = batch.socs, batch.graph, batch.outcome, batch.settings
-    for b in range(actions.size):
-        if actions[b] >= 0:
-            _step_slot(socs, graph, outcome, settings, b, actions[b])
+    for i in range(actions.size):
+        b = first + i
+        if actions[i] >= 0 or actions[i] == BEGIN:
+            _step_slot(socs, graph, outcome, settings, b, actions[i])
         else:
             outcome.reward[b] = outcome.elapsed[b] = 0.0
 
@@ -341,7 +341,8 @@ class SocEngine:
     def load(self, slot: int, instance: SocInstance) -> None:
         """Start `instance` in a slot. Raises `InvalidInstanceError` if it is larger than the engine."""
         self._put(slot, instance)
-        _start(self._batch, slot)
+        _clear(self._batch, slot)
+        _run(self._batch, _BEGIN, slot)
 
     def _put(self, slot: int, instance: SocInstance) -> None:
         size, own = self._size, SocSize.of(instance)
@@ -375,7 +376,7 @@ class SocEngine:
 
     def step(self, actions: NDArray[np.int64]) -> None:
         """Take one decision in each slot (B,); actions must be allowed, negative ones leave a slot untouched."""
-        _step_batch(self._batch, actions)
+        _run(self._batch, actions, 0)
 
     def objective(self, slot: int) -> float:
         """The instance's objective so far; once the run has ended, its value."""

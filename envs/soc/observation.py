@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from makespan.envs.core.kernels import inlined_kernel, kernel
 from makespan.envs.soc.schema import JOB_FEATURES, PE_FEATURES, TASK_FEATURES
-from makespan.envs.soc.simulator import available, is_idle
+from makespan.envs.soc.simulator import available, is_idle, touch
 from makespan.envs.soc.state import (
     ARRIVAL,
     ARRIVED,
@@ -117,6 +117,7 @@ class Graph(NamedTuple):
     offer: (
         I32  # (R, 4) earliest and second earliest finish, PE of the earliest, least finish + optimistic cost
     )
+    rows: I32  # (L * S,) rows of ready, waiting and running tasks
     active: I32  # (L, 3) longest unfinished path, ready tasks, committed and running tasks of a slot
 
 
@@ -126,6 +127,7 @@ def graph_views(buffers: dict[str, NDArray[Any]], max_ready: int, num_pes: int, 
         "linked": (len(buffers["action_mask"]),),
         "finish": (max_ready, num_pes),
         "offer": (max_ready, 4),
+        "rows": (buffers["task_mask"].shape[1],),
         "active": (max_live_jobs, 3),
     }
     return Graph(
@@ -254,7 +256,7 @@ def _renew_slot(socs: Socs, graph: Graph, b: int, slot: int) -> None:
         x[6] = degree / predecessors
         x[7] = template[ELIGIBLE] / socs.clock[b, PES]
         x[_TASK_RAW] = t
-        _write_task(socs, graph, b, row)
+        touch(socs, b, row)
         for e in range(template[IN_FIRST], template[IN_FIRST] + degree):
             source = task_base + socs.edge[b, e, SOURCE]
             if socs.task[b, source, STATUS] != GONE:
@@ -275,7 +277,8 @@ def _write_task(socs: Socs, graph: Graph, b: int, row: int) -> None:
     placed = status >= WAITING
     graph.assignment_index[b, 0, row] = row if placed else -1
     graph.assignment_index[b, 1, row] = task[PE] if placed else -1
-    _age_task(socs, graph, b, row)
+    x[14] = x[15] = 0.0  # `_age_task` fills in what still waits or runs
+    x[_TASK_RAW + 1] = whole(task[END]) if status >= RUNNING else 0
 
 
 @inlined_kernel
@@ -286,26 +289,48 @@ def _age_task(socs: Socs, graph: Graph, b: int, row: int) -> None:
     waits = status in (IS_READY, WAITING)
     x[14] = capped((now - task[SINCE]) / unit) if waits else 0.0
     x[15] = capped(max(0, task[END] - now) / unit) if status == RUNNING else 0.0
-    x[_TASK_RAW + 1] = whole(task[END] - now) if status >= RUNNING else 0
 
 
 @inlined_kernel
-def _note_active(socs: Socs, graph: Graph, b: int, row: int, num_tasks: int, column: int) -> None:
-    """Renew the row of a ready (column 1), committed or running (2) task, and count it for its job."""
-    slot, t = row // num_tasks, socs.task[b, row, TEMPLATE]
-    path = socs.template[b, t, LEVEL]
-    if socs.task[b, row, STATUS] == RUNNING:
-        path += max(0, socs.task[b, row, END] - socs.clock[b, NOW]) - socs.template[b, t, SHORTEST]
-    graph.active[slot, 0] = max(graph.active[slot, 0], path)
-    graph.active[slot, column] += 1
-    _age_task(socs, graph, b, row)
+def _collect_active(socs: Socs, graph: Graph, b: int) -> int:
+    """Put the rows of ready, running and waiting tasks into `Graph.rows`; returns how many they are."""
+    clock, rows, count = socs.clock, graph.rows, socs.clock[b, READY]
+    for i in range(count):
+        rows[i] = socs.ready[b, i]
+    for p in range(clock[b, PES]):
+        if socs.pe[b, p, RUNS] >= 0:
+            rows[count] = socs.pe[b, p, RUNS]
+            count += 1
+        row = socs.pe[b, p, HEAD]
+        while row >= 0:
+            rows[count] = row
+            count += 1
+            row = socs.task[b, row, NEXT]
+    return count
+
+
+@inlined_kernel
+def _write_active(socs: Socs, graph: Graph, b: int) -> None:
+    """Renew what time has changed of the ready, waiting and running tasks, and sum them up for their jobs."""
+    num_tasks, _ = _sizes(socs, graph)
+    for slot in range(graph.active.shape[0]):
+        for column in range(3):
+            graph.active[slot, column] = 0
+    for i in range(_collect_active(socs, graph, b)):
+        row = graph.rows[i]
+        slot, t, status = row // num_tasks, socs.task[b, row, TEMPLATE], socs.task[b, row, STATUS]
+        path = socs.template[b, t, LEVEL]
+        if status == RUNNING:
+            path += max(0, socs.task[b, row, END] - socs.clock[b, NOW]) - socs.template[b, t, SHORTEST]
+        graph.active[slot, 0] = max(graph.active[slot, 0], path)
+        graph.active[slot, 1 if status == IS_READY else 2] += 1
+        _age_task(socs, graph, b, row)
 
 
 @inlined_kernel
 def write_graph(socs: Socs, graph: Graph, b: int) -> None:
     """Bring the task, job, PE and system rows of slot b up to date."""
     clock, task = socs.clock, socs.task
-    num_tasks, _ = _sizes(socs, graph)
     for slot in range(socs.job.shape[1]):
         if socs.job[b, slot, RENEWED]:
             _renew_slot(socs, graph, b, slot)
@@ -319,18 +344,14 @@ def write_graph(socs: Socs, graph: Graph, b: int) -> None:
             else:
                 _write_task(socs, graph, b, row)
     clock[b, CHANGED] = 0
-    for slot in range(graph.active.shape[0]):
-        for column in range(3):
-            graph.active[slot, column] = 0
-    for i in range(clock[b, READY]):
-        _note_active(socs, graph, b, socs.ready[b, i], num_tasks, 1)
-    _write_pes(socs, graph, b, num_tasks)
+    _write_active(socs, graph, b)
+    _write_pes(socs, graph, b)
     _write_jobs(socs, graph, b)
     _write_critic(socs, graph, b)
 
 
 @inlined_kernel
-def _write_pes(socs: Socs, graph: Graph, b: int, num_tasks: int) -> None:
+def _write_pes(socs: Socs, graph: Graph, b: int) -> None:
     clock, pe, system = socs.clock, socs.pe, graph.system_x[b, 0]
     now, unit, num_pes = clock[b, NOW], clock[b, UNIT], clock[b, PES]
     running, next_end = 0, 0
@@ -348,11 +369,6 @@ def _write_pes(socs: Socs, graph: Graph, b: int, num_tasks: int) -> None:
             left = max(0, socs.task[b, run, END] - now)
             next_end = left if running == 0 else min(next_end, left)
             running += 1
-            _note_active(socs, graph, b, run, num_tasks, 2)
-        row = pe[b, p, HEAD]
-        while row >= 0:
-            _note_active(socs, graph, b, row, num_tasks, 2)
-            row = socs.task[b, row, NEXT]
     slots = socs.job.shape[1]
     system[0] = (clock[b, ENTERED] - clock[b, DONE_JOBS]) / slots
     system[1] = capped((clock[b, ARRIVED] - clock[b, ENTERED]) / slots)

@@ -30,7 +30,7 @@ TASK_FEATURES: Final = (
     Feature("waited", "time since it became ready, until it starts, / u"),
     Feature("remaining", "expected rest of its run / u"),
     raw("template", "template task of the instance"),
-    raw("end", "(expected) end of a running or finished task - now, us"),
+    raw("end", "expected end of a running task, end of a finished one, us"),
 )
 JOB_FEATURES: Final = (
     Feature("age", "time since arrival / u"),

@@ -6,9 +6,9 @@ of its committed tasks it serves the one of the lowest job id (then the earliest
 nothing waits behind a transfer. Data leave when the producer ends and take `volume // bandwidth` (the model of DS3: Arda et
 al. 2020, IEEE Trans. Computers 69(8)).
 
-At one instant: jobs arrive, then running tasks end, in the order in which they started, then jobs that waited for room
-enter, then decisions are taken until every ready task is committed or deferred, then free PEs start tasks. Tasks are ready in
-the order in which this made them so: the FIFO order.
+At one instant: jobs arrive, then running tasks end, in the order in which they started (a job that waited for room enters when
+the one before it ends), then decisions are taken until every ready task is committed or deferred, then free PEs start tasks.
+Tasks are ready in the order in which this made them so: the FIFO order.
 
 Jobs live in slots. While all slots (or `max_jobs`) are taken, later jobs wait outside in the order of their arrival; their
 latency runs.
@@ -100,7 +100,7 @@ from makespan.envs.soc.templates import (
 
 
 @inlined_kernel
-def _touch(socs: Socs, b: int, row: int) -> None:
+def touch(socs: Socs, b: int, row: int) -> None:
     """Note that the graph has to show this row anew."""
     if not socs.task[b, row, TOUCHED]:
         socs.task[b, row, TOUCHED] = 1
@@ -145,7 +145,7 @@ def _make_ready(socs: Socs, b: int, row: int) -> None:
     task[b, row, STATUS], task[b, row, SINCE] = IS_READY, clock[b, NOW]
     socs.ready[b, clock[b, READY]] = row
     clock[b, READY] += 1
-    _touch(socs, b, row)
+    touch(socs, b, row)
 
 
 @inlined_kernel
@@ -184,7 +184,7 @@ def _release(socs: Socs, b: int, row: int) -> None:
     """Forget a finished task whose output has been fetched: nothing depends on it any more."""
     if socs.task[b, row, STATUS] == DONE and socs.task[b, row, OPEN] == 0:
         socs.task[b, row, STATUS] = GONE
-        _touch(socs, b, row)
+        touch(socs, b, row)
 
 
 @inlined_kernel
@@ -212,7 +212,7 @@ def commit(socs: Socs, b: int, position: int, p: int) -> None:
     pe[b, p, QUEUE_WORK] += duration
     pe[b, p, ASSIGNED] += 1
     clock[b, COMMITTED] += 1
-    _touch(socs, b, row)
+    touch(socs, b, row)
     base = slot * num_tasks - socs.profile[b, socs.job[b, slot, PROFILE], TASK_FIRST]
     for e in range(socs.template[b, t, IN_FIRST], socs.template[b, t + 1, IN_FIRST]):
         producer = base + socs.edge[b, e, SOURCE]
@@ -249,7 +249,7 @@ def _start_tasks(socs: Socs, b: int) -> bool:
         clock[b, STARTED] += 1
         socs.busy[b, socs.platform[b, p, CLUSTER]] += 1
         instant = instant or true == 0
-        _touch(socs, b, row)
+        touch(socs, b, row)
     return instant
 
 
@@ -269,7 +269,7 @@ def _finish(socs: Socs, b: int, p: int) -> None:
     clock[b, DONE_TASKS] += 1
     job[b, slot, LEFT] -= 1
     job[b, slot, WORK_LEFT] -= socs.template[b, t, SHORTEST]
-    _touch(socs, b, row)
+    touch(socs, b, row)
     base = slot * num_tasks - socs.profile[b, job[b, slot, PROFILE], TASK_FIRST]
     for k in range(socs.template[b, t, OUT_FIRST], socs.template[b, t + 1, OUT_FIRST]):
         after = base + socs.edge[b, socs.edge[b, k, EDGE_BY_SOURCE], TARGET]
@@ -277,7 +277,7 @@ def _finish(socs: Socs, b: int, p: int) -> None:
         if task[b, after, WAITING_FOR] == 0:
             _make_ready(socs, b, after)
         else:
-            _touch(socs, b, after)
+            touch(socs, b, after)
     _release(socs, b, row)
     if job[b, slot, LEFT] == 0:
         _leave(socs, b, slot)
@@ -369,26 +369,24 @@ def _arrive(socs: Socs, b: int) -> bool:
 
 @inlined_kernel
 def _happen(socs: Socs, b: int) -> bool:
-    """Let jobs arrive and tasks end; returns whether any did."""
+    """Let jobs arrive and tasks end, and what waits outside enter; returns whether any did."""
     clock, pe = socs.clock, socs.pe
     happened = _arrive(socs, b)
-    _enter(socs, b)
     while True:
+        _enter(socs, b)
         first, order = -1, FAR
         for p in range(clock[b, PES]):
             if pe[b, p, RUNS] >= 0 and pe[b, p, RUNS_UNTIL] <= clock[b, NOW] and pe[b, p, ORDER] < order:
                 first, order = p, pe[b, p, ORDER]
         if first < 0:
-            break
+            return happened
         _finish(socs, b, first)
         happened = True
-    _enter(socs, b)
-    return happened
 
 
 @inlined_kernel
 def advance(socs: Socs, b: int) -> None:
-    """Let time pass until ready tasks await a decision, or the run has ended."""
+    """Let time pass until ready tasks await a decision, or the run has ended; starts an empty system, too."""
     clock = socs.clock
     while True:
         if clock[b, DONE_JOBS] == clock[b, JOBS]:
@@ -404,10 +402,3 @@ def advance(socs: Socs, b: int) -> None:
         _pass_time(socs, b, event)
         if _happen(socs, b):
             clock[b, DEFERRED] = 0
-
-
-@inlined_kernel
-def begin(socs: Socs, b: int) -> None:
-    """Start an empty system at time 0 and let time pass until the first decision."""
-    _happen(socs, b)
-    advance(socs, b)
