@@ -59,8 +59,7 @@ from makespan.envs.soc.state import (
     make_socs,
 )
 
-BEGIN: Final = -2
-_BEGIN: Final = np.array([BEGIN], np.int64)
+_NONE: Final = np.array([-1], np.int64)
 
 Token = tuple[NDArray[Any], ...]
 _WORLD: Final = (
@@ -177,10 +176,10 @@ def _pay(socs: Socs, outcome: Outcome, b: int) -> None:
 
 @inlined_kernel
 def _step_slot(socs: Socs, graph: Graph, outcome: Outcome, settings: Settings, b: int, action: int) -> None:
-    """Take an action (`BEGIN`: none, the system is empty), and go on to the next decision or the end."""
-    clock, begins = socs.clock, action == BEGIN
+    """Take an action (negative: none, an empty system starts), and go on to the next decision or the end."""
+    clock, begins = socs.clock, action < 0
     while True:
-        if action != BEGIN:
+        if action >= 0:
             _place(socs, graph, settings, b, action)
         advance(socs, b)
         # the first decision is asked even if it is forced: an episode has at least one
@@ -242,15 +241,15 @@ def _clear(batch: _Batch, b: int) -> None:
 
 
 @kernel
-def _run(batch: _Batch, actions: I64, first: int) -> None:
-    """Step slots first, first + 1, ... (all in one kernel, which is compiled once).
+def _run(batch: _Batch, actions: I64, first: int, begins: bool) -> None:
+    """Step slots first, first + 1, ..., or start them; both in one kernel, for it takes long to compile.
 
-    A negative action leaves its slot as it is, with reward 0, but for `BEGIN`.
+    A negative action leaves its slot as it is, with reward 0.
     """
     socs, graph, outcome, settings = batch.socs, batch.graph, batch.outcome, batch.settings
     for i in range(actions.size):
         b = first + i
-        if actions[i] >= 0 or actions[i] == BEGIN:
+        if begins or actions[i] >= 0:
             _step_slot(socs, graph, outcome, settings, b, actions[i])
         else:
             outcome.reward[b] = outcome.elapsed[b] = 0.0
@@ -342,7 +341,7 @@ class SocEngine:
         """Start `instance` in a slot. Raises `InvalidInstanceError` if it is larger than the engine."""
         self._put(slot, instance)
         _clear(self._batch, slot)
-        _run(self._batch, _BEGIN, slot)
+        _run(self._batch, _NONE, slot, True)
 
     def _put(self, slot: int, instance: SocInstance) -> None:
         size, own = self._size, SocSize.of(instance)
@@ -376,7 +375,7 @@ class SocEngine:
 
     def step(self, actions: NDArray[np.int64]) -> None:
         """Take one decision in each slot (B,); actions must be allowed, negative ones leave a slot untouched."""
-        _run(self._batch, actions, 0)
+        _run(self._batch, actions, 0, False)
 
     def objective(self, slot: int) -> float:
         """The instance's objective so far; once the run has ended, its value."""
