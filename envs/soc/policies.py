@@ -33,7 +33,10 @@ class View:
         observation: Observation,
         b: int,
     ) -> None:
-        task = {name: schema.node_feature("task", name) for name in ("template", "end", "running", "done")}
+        task = {
+            name: schema.node_feature("task", name)
+            for name in ("template", "end", "ready", "running", "done")
+        }
         task_x, mask = observation["task_x"][b], observation["task_mask"][b] > 0
         self.nodes = np.flatnonzero(mask)
         slots = observation["task_parent"][b][self.nodes]
@@ -49,9 +52,11 @@ class View:
         self.pe = observation["assignment_index"][b, 1][self.nodes]
         ends = task_x[self.nodes, task["end"]].astype(np.int64)
         self.known_end = (task_x[self.nodes, task["running"]] + task_x[self.nodes, task["done"]]) > 0
+        self.ready = task_x[self.nodes, task["ready"]] > 0
         wait = observation["pe_x"][b, :, schema.node_feature("pe", "available_us")].astype(np.int64)
         self.free = self.now + wait[: instance.num_pes]
         self.idle = observation["pe_x"][b, : instance.num_pes, schema.node_feature("pe", "idle")] > 0
+        self.data_wait = observation["candidate_x"][b, :, schema.action_feature("data_us")]
         self.end = np.where(self.known_end, ends, self.free[np.maximum(self.pe, 0)])
 
 
@@ -104,39 +109,69 @@ class Itinerary:
         """When PEs are taken: by what is committed, and by the plans of earlier jobs that stay."""
         kept = 0 if self.replan else max(len(queue) for queue in self.queues)
         busy = busy_until(view.free, new + kept)
-        if self.replan:
-            return busy
-        for p, queue in enumerate(self.queues):
-            free = int(view.free[p])
-            for row in queue:  # what has been late pushes the rest back
-                duration = self.plan.end[row] - self.plan.start[row]
-                self.plan.start[row] = max(free, self.plan.start[row])
-                free = self.plan.end[row] = self.plan.start[row] + duration
-                at = busy.used[p]
-                busy.start[p, at], busy.end[p, at] = self.plan.start[row], free
-                busy.used[p] += 1
+        if not self.replan:
+            self._retime(view)
+            for p, queue in enumerate(self.queues):
+                first = busy.used[p]
+                busy.start[p, first : first + len(queue)] = self.plan.start[queue]
+                busy.end[p, first : first + len(queue)] = self.plan.end[queue]
+                busy.used[p] += len(queue)
         return busy
+
+    def _retime(self, view: View) -> None:
+        """Move the times of what is planned to where they would be now, each PE's order unchanged.
+
+        Without this, jobs planned from now on could be put before what they wait for.
+        """
+        net, free = self.planner.net, view.free.copy()
+        heads = [0] * len(self.queues)
+        left = {row for queue in self.queues for row in queue}
+        while left:
+            for p, queue in enumerate(self.queues):
+                while heads[p] < len(queue):
+                    row = queue[heads[p]]
+                    task = int(net.row_task[row])
+                    edges = range(net.pred_first[task], net.pred_first[task + 1])
+                    before = [row + int(net.pred_source[edge]) - task for edge in edges]
+                    if not left.isdisjoint(before):
+                        break
+                    start = int(free[p])
+                    for edge, source in zip(edges, before, strict=True):
+                        wire = int(net.bandwidth[self.plan.pe[source], p])
+                        delay = int(net.pred_volume[edge]) // wire if wire else 0
+                        start = max(start, int(self.plan.end[source]) + delay)
+                    self.plan.start[row], self.plan.end[row] = start, start + net.durations[task, p]
+                    free[p] = self.plan.end[row]
+                    left.remove(row)
+                    heads[p] += 1
 
     def choose(self, view: View, candidates: NDArray[np.int32], allowed: IntArray) -> int:
         """The candidate (of those `allowed`) that the plan takes next; -1 to defer.
 
-        A task is committed when its PE has nothing else to do before it: earlier would only free the PE to overtake.
+        A task is committed when its PE has nothing else to do before it: earlier, it might overtake. Ready tasks beyond the
+        candidate slots are passed by the next of their PE.
         """
         task = candidates[allowed, 0]
+        offered = set(view.row_of[task].tolist())
+        ready = set(view.rows[view.ready].tolist())
         best, best_start = -1, np.inf
-        for node in np.unique(task[task >= 0]):
-            row = int(view.row_of[node])
-            p = int(self.plan.pe[row])
-            if not view.idle[p] or self.queues[p][0] != row or self.plan.start[row] >= best_start:
-                continue
-            best, best_start = row, self.plan.start[row]
+        for p in np.flatnonzero(view.idle):
+            for row in self.queues[p]:
+                if row in offered and self.plan.start[row] < best_start:
+                    best, best_start = row, self.plan.start[row]
+                if row in offered or row not in ready:  # what is ready but not offered lets others pass
+                    break
         if best < 0:
             return -1
         p = int(self.plan.pe[best])
         here = allowed[(view.row_of[task] == best) & (task >= 0)]
         exact = here[candidates[here, 2] == p]
-        if exact.size == 0:  # a PE like it stands for it
-            exact = here[self._likes(p)[candidates[here, 2]]]
+        if (
+            exact.size == 0
+        ):  # an idle PE like it stands for it: not the one where data lie, if there is another
+            q = candidates[here, 2]
+            twins = here[self._likes(p)[q] & view.idle[q] & (q < p)]
+            exact = twins[[np.argmax(view.data_wait[twins])]]
             self._swap(p, int(candidates[exact[0], 2]))
         self._drop(best)
         return int(exact[0])
