@@ -144,9 +144,12 @@ class SchedulingEnv(gymnasium.Env[Buffers, np.int64]):
         """Keep views of what every step reads."""
         self._slot = {key: buffer[0] for key, buffer in self.engine.observation.items()}
         self._mask = self._slot["action_mask"]
+        self._cut: NDArray[np.bool_] | None = getattr(self.engine.outcome, "truncated", None)
+        self._elapsed: NDArray[np.float64] | None = getattr(self.engine.outcome, "elapsed", None)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key not in ("_slot", "_mask")}
+        views = ("_slot", "_mask", "_cut", "_elapsed")
+        return {key: value for key, value in self.__dict__.items() if key not in views}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -191,16 +194,19 @@ class SchedulingEnv(gymnasium.Env[Buffers, np.int64]):
         self._action[0] = a
         self.engine.step(self._action)
         terminated = outcome.terminated.item(0)
+        cut = self._cut is not None and self._cut.item(0)
         observation = self._observe()
         info = {
             "action_mask": observation["action_mask"],
             "invalid_action": invalid,
             "lower_bound": self.engine.lower_bound(0),
         }
-        if terminated:
+        if self._elapsed is not None:
+            info["elapsed"] = self._elapsed.item(0)
+        if terminated or cut:
             info["objective"] = self.engine.objective(0)
             info["num_decisions"] = self.engine.num_decisions(0)
-        return observation, outcome.reward.item(0), terminated, truncated, info
+        return observation, outcome.reward.item(0), terminated, truncated or cut, info
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Allowed candidates (A,), as MaskablePPO looks them up."""

@@ -118,6 +118,9 @@ class SchedulingVectorEnv(VectorEnv[Buffers, NDArray[np.int64], NDArray[Any]]):
         outcome = self.engine.outcome
         rewards, terminated = outcome.reward.copy(), outcome.terminated.copy()
         truncated = self._out_of_patience()
+        if hasattr(outcome, "truncated"):
+            truncated |= outcome.truncated
+        elapsed = outcome.elapsed.copy() if hasattr(outcome, "elapsed") else None
         ended = (terminated | truncated) & ~was_finished
         self._finished = terminated | truncated
         infos: Info = {}
@@ -126,6 +129,8 @@ class SchedulingVectorEnv(VectorEnv[Buffers, NDArray[np.int64], NDArray[Any]]):
             if self.autoreset_mode is AutoresetMode.SAME_STEP:
                 self._same_step_reset(ended, infos)
         infos |= {"invalid_action": invalid, "_invalid_action": self._everywhere}
+        if elapsed is not None:
+            infos |= {"elapsed": elapsed, "_elapsed": self._everywhere}
         return self._observe(), rewards, terminated, truncated, infos | self._infos()
 
     def _out_of_patience(self) -> NDArray[np.bool_]:
