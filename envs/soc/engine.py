@@ -459,7 +459,7 @@ class SocEngine:
         if instance is not None and instance is not self._instances[slot]:
             self._put(slot, instance)
         for array, saved in zip(self._state(), arrays, strict=True):
-            array[slot][tuple(slice(length) for length in saved.shape)] = saved
+            array[(slot, *(slice(length) for length in saved.shape))] = saved
 
     def copy_slots(self, source: NDArray[np.int64], target: NDArray[np.int64]) -> None:
         """Put each slot of `target` (n,) into the present state of its partner in `source` (n,)."""
