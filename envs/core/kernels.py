@@ -17,6 +17,10 @@ kernel = njit(cache=True, nogil=True, error_model="numpy")
 # For what kernels call: handing a tuple of arrays to a function costs more than most of these functions do.
 inlined_kernel = njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 
+# The same without reference counting, for kernels that allocate nothing: with dozens of arrays in a tuple, counting their
+# references at every call would cost several times the work.
+borrowing_kernel = njit(cache=True, nogil=True, error_model="numpy", forceinline=True, _nrt=False)
+
 
 def drop_stale_kernels(folder: Path) -> None:
     """Delete a folder's cached kernels if any of its sources is newer than the oldest of them."""

@@ -11,7 +11,7 @@ from numba.experimental import structref
 from numpy.typing import NDArray
 
 from makespan.envs.core.errors import InvalidInstanceError
-from makespan.envs.core.kernels import inlined_kernel, kernel
+from makespan.envs.core.kernels import borrowing_kernel, kernel
 from makespan.envs.core.schedule import Schedule
 from makespan.envs.soc.candidates import earliest_pe, legal_actions, write_candidates
 from makespan.envs.soc.generator_base import SocSize
@@ -128,7 +128,7 @@ class Settings(NamedTuple):
     observe: bool
 
 
-@inlined_kernel
+@borrowing_kernel
 def _place(socs: Socs, graph: Graph, settings: Settings, b: int, action: int) -> None:
     """Do what a candidate says."""
     num_pes = graph.finish.shape[1]
@@ -141,12 +141,12 @@ def _place(socs: Socs, graph: Graph, settings: Settings, b: int, action: int) ->
     commit(socs, b, position, p)
 
 
-@inlined_kernel
+@borrowing_kernel
 def _legal(socs: Socs, graph: Graph, settings: Settings, b: int) -> int:
     return legal_actions(socs, graph, b, settings.mode, settings.with_defer, settings.merge_twins)
 
 
-@inlined_kernel
+@borrowing_kernel
 def _bound_so_far(socs: Socs, b: int) -> None:
     """Lower bound of the objective's sum, whatever is decided from now on."""
     clock, bound = socs.clock, socs.clock[b, FIRST_BOUND]
@@ -161,7 +161,7 @@ def _bound_so_far(socs: Socs, b: int) -> None:
     clock[b, BOUND_SUM] = bound
 
 
-@inlined_kernel
+@borrowing_kernel
 def _pay(socs: Socs, outcome: Outcome, b: int) -> None:
     """Hand out what has been spent since the last decision."""
     clock, spent = socs.clock, socs.clock[b, NOW]
@@ -174,7 +174,7 @@ def _pay(socs: Socs, outcome: Outcome, b: int) -> None:
     clock[b, PAID], clock[b, PAID_TIME] = spent, clock[b, NOW]
 
 
-@inlined_kernel
+@borrowing_kernel
 def _step_slot(socs: Socs, graph: Graph, outcome: Outcome, settings: Settings, b: int, action: int) -> None:
     """Take an action (negative: none, an empty system starts), and go on to the next decision or the end."""
     clock, begins = socs.clock, action < 0
