@@ -11,6 +11,7 @@ from makespan.envs.soc import rules as rules  # registers the rules
 from makespan.envs.soc.benchmark import INSTANCE_SETS, best_known, find_instances
 from makespan.envs.soc.bounds import lower_bound
 from makespan.envs.soc.generator import make_generator
+from makespan.envs.soc.pictures import PICTURES
 from makespan.envs.soc.validator import validate
 
 SOC: Final = Family(
@@ -26,4 +27,5 @@ SOC: Final = Family(
     validate=validate,
     mode="mode",
     rule_mode="task_pe",
+    pictures=PICTURES,
 )

@@ -265,4 +265,6 @@ def make_generator(name: str, **parameters: Any) -> Generator:
             raise TypeError(
                 f"generator {name!r} has no parameter {parameter!r}{hint} It takes: {', '.join(names) or 'none'}"
             )
+    if "profiles" in parameters:  # the preset's weights belong to its own profiles
+        preset = {key: value for key, value in preset.items() if key != "probabilities"}
     return build(**{**preset, **parameters})

@@ -229,10 +229,15 @@ def _critical_tasks(instance: SocInstance, priority: FloatArray) -> NDArray[np.b
     return critical
 
 
-def execute(instance: SocInstance, plan: Plan) -> Schedule:
+def execute(instance: SocInstance, plan: Plan, decided: IntArray | None = None) -> Schedule:
     """What happens when PEs run their tasks in the plan's order, each as soon as PE, data and job are there.
 
     Durations are the realised ones. Without noise nothing starts later than planned.
+
+    Args:
+        instance: The instance.
+        plan: Places of the rows that run.
+        decided: (N,) us at which each row was given its place, before which it cannot start; None: early enough.
     """
     rows = np.flatnonzero(plan.pe >= 0)
     topological = np.argsort(graphs.topological_order(instance))
@@ -248,7 +253,7 @@ def execute(instance: SocInstance, plan: Plan) -> Schedule:
     start = np.zeros(rows.size, np.int64)
     for i, row in enumerate(rows.tolist()):
         task, job, place = int(row_task[row]), int(row_job[row]), int(plan.pe[row])
-        ready = max(free[place], gate.admission(job))
+        ready = max(free[place], gate.admission(job), 0 if decided is None else int(decided[row]))
         for edge in range(pred_first[task], pred_first[task + 1]):
             before = row + source[edge] - task
             wire = bandwidth[plan.pe[before]][place]

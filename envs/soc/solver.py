@@ -124,7 +124,7 @@ class RollingCPSAT:
                     task, plan, seconds=left, deterministic=self.effort, workers=self.workers, seed=seed
                 ).plan
             run.plan = plan
-        schedule = execute(instance, run.plan)
+        schedule = execute(instance, run.plan, run.decided)
         return Solution(schedule, validate(instance, schedule), lower_bound(instance), "feasible")
 
 
@@ -135,6 +135,7 @@ class _Run:
         self.instance = instance
         self.planner = Planner(instance)
         self.plan = self.planner.empty_plan()
+        self.decided = np.zeros(instance.total_rows, np.int64)
         self.now = -1
         self._known = np.zeros(instance.num_jobs, np.bool_)
         self._true = self.planner.empty_plan()
@@ -142,7 +143,7 @@ class _Run:
     def next_event(self) -> bool:
         """Move on to the next arrival (under a cap: entry of a job); whether there is one."""
         instance = self.instance
-        self._true = true_plan(instance, self.plan)
+        self._true = true_plan(instance, self.plan, self.decided)
         left = np.flatnonzero(~self._known & _entered(instance))
         if left.size == 0:
             return False
@@ -173,12 +174,13 @@ class _Run:
         np.maximum.at(free, given.pe[started], given.end[started])
         rows = np.flatnonzero(self._known[instance.row_job] & ~started)
         release = np.maximum(instance.arrival, self.now)
+        self.decided[rows] = self.now
         return Task(instance, rows, instance.durations[instance.row_task], given, free, release)
 
 
-def true_plan(instance: SocInstance, plan: Plan) -> Plan:
+def true_plan(instance: SocInstance, plan: Plan, decided: IntArray) -> Plan:
     """When the planned rows really start and end if nothing is planned anew."""
-    schedule = execute(instance, plan)
+    schedule = execute(instance, plan, decided)
     rows = instance.row_first[schedule.job] + schedule.task
     start, end = plan.start.copy(), plan.end.copy()
     start[rows], end[rows] = schedule.start, schedule.end
