@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from makespan.envs.core.kernels import inlined_kernel
+from makespan.envs.core.kernels import borrowing_kernel
 from makespan.envs.soc.observation import F32, Graph, capped, whole
 from makespan.envs.soc.schema import CANDIDATE_FEATURES, PE_ONLY, TASK
 from makespan.envs.soc.simulator import available, can_wait, is_idle
@@ -55,7 +55,7 @@ BEST_PE: Final = 2
 BEST_OPTIMISTIC: Final = 3
 
 
-@inlined_kernel
+@borrowing_kernel
 def _has_idle_twin(socs: Socs, b: int, row: int, p: int) -> bool:
     """Whether a lower PE would do exactly the same for this task: alike, as idle, its data there as early."""
     if not is_idle(socs, b, p):
@@ -71,13 +71,13 @@ def _has_idle_twin(socs: Socs, b: int, row: int, p: int) -> bool:
     return False
 
 
-@inlined_kernel
+@borrowing_kernel
 def offered(socs: Socs, graph: Graph, b: int) -> int:
     """Ready tasks that candidates stand for: the first in FIFO order; the others wait behind them."""
     return min(socs.clock[b, READY], graph.finish.shape[0])
 
 
-@inlined_kernel
+@borrowing_kernel
 def _estimate(socs: Socs, graph: Graph, b: int, count: int) -> None:
     """Earliest finishes of the offered tasks everywhere."""
     now = socs.clock[b, NOW]
@@ -101,7 +101,7 @@ def _estimate(socs: Socs, graph: Graph, b: int, count: int) -> None:
         graph.offer[r, BEST_PE], graph.offer[r, BEST_OPTIMISTIC] = best_pe, optimistic
 
 
-@inlined_kernel
+@borrowing_kernel
 def earliest_pe(socs: Socs, b: int, row: int) -> int:
     """The PE on which a ready task would finish first, the lowest of equals."""
     t, now, best, best_pe = socs.task[b, row, TEMPLATE], socs.clock[b, NOW], FAR, -1
@@ -113,7 +113,7 @@ def earliest_pe(socs: Socs, b: int, row: int) -> int:
     return best_pe
 
 
-@inlined_kernel
+@borrowing_kernel
 def legal_actions(socs: Socs, graph: Graph, b: int, mode: int, with_defer: bool, merge_twins: bool) -> int:
     """Write row b of the mask; returns the number of allowed candidates (0 once the run has ended).
 
@@ -149,7 +149,7 @@ def legal_actions(socs: Socs, graph: Graph, b: int, mode: int, with_defer: bool,
     return allowed
 
 
-@inlined_kernel
+@borrowing_kernel
 def write_candidates(socs: Socs, graph: Graph, b: int, mode: int, with_defer: bool) -> None:
     """Write the rows of what is allowed, empty the others, and link the offered tasks to the PEs that can run them."""
     num_pes, actions, index = graph.finish.shape[1], graph.action_mask.shape[1], graph.candidate_index
@@ -192,7 +192,7 @@ def write_candidates(socs: Socs, graph: Graph, b: int, mode: int, with_defer: bo
     graph.linked[b] = count
 
 
-@inlined_kernel
+@borrowing_kernel
 def _write_candidate(socs: Socs, graph: Graph, b: int, a: int, r: int, p: int) -> None:
     row, x, unit, now = socs.ready[b, r], graph.candidate_x[b, a], socs.clock[b, UNIT], socs.clock[b, NOW]
     num_tasks = socs.task.shape[1] // socs.job.shape[1]
@@ -241,7 +241,7 @@ def _write_candidate(socs: Socs, graph: Graph, b: int, a: int, r: int, p: int) -
     raw[17] = whole(socs.pe[b, p, ASSIGNED])
 
 
-@inlined_kernel
+@borrowing_kernel
 def _write_outlook(socs: Socs, graph: Graph, b: int, x: F32, row: int, slot: int) -> None:
     """What does not depend on the PE: the job's state, and which tasks wait for this one alone."""
     unit, now, raw = socs.clock[b, UNIT], socs.clock[b, NOW], x[_RAW:]

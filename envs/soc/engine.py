@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
-from numba import types
-from numba.experimental import structref
 from numpy.typing import NDArray
 
 from makespan.envs.core.errors import InvalidInstanceError
-from makespan.envs.core.kernels import inlined_kernel, kernel
 from makespan.envs.core.schedule import Schedule
-from makespan.envs.soc.candidates import earliest_pe, legal_actions, write_candidates
 from makespan.envs.soc.generator_base import SocSize
 from makespan.envs.soc.instance import SocInstance
-from makespan.envs.soc.loading import World, clear_slot, load_slot, world_of
-from makespan.envs.soc.observation import Graph, graph_views, write_graph, write_static
-from makespan.envs.soc.schema import MODES, TASK, soc_schema
-from makespan.envs.soc.simulator import advance, bound_of, commit
+from makespan.envs.soc.loading import world_of
+from makespan.envs.soc.observation import graph_views
+from makespan.envs.soc.schema import MODES, soc_schema
 from makespan.envs.soc.state import (
-    ARRIVAL,
     ARRIVED,
     BASE_POWER,
     BOUND_SUM,
@@ -29,35 +23,26 @@ from makespan.envs.soc.state import (
     COUNTED,
     COUNTED_NOW,
     DECISIONS,
-    DEFERRED,
     DONE_COUNTED,
     DONE_JOBS,
     DONE_TASKS,
     ENDED,
     ENERGY,
     ENERGY_SUM,
-    EXCESS,
     FINISHED_LATENCY,
-    FIRST_BOUND,
-    I64,
-    ID,
     LAST_END,
     LATENCY,
     LATENCY_SUM,
     MOST_LIVE,
     NOW,
     OBJECTIVE,
-    PAID,
-    PAID_TIME,
     SCALE,
     SLOT_LATENCY,
-    UNIT,
     WAITED,
-    WARM_UP,
     Limits,
-    Socs,
     make_socs,
 )
+from makespan.envs.soc.stepping import Outcome, Settings, clear_batch, load_batch, make_batch, run_batch
 
 _NONE: Final = np.array([-1], np.int64)
 
@@ -75,15 +60,6 @@ _WORLD: Final = (
     "arrival",
     "realised",
 )
-
-
-class Outcome(NamedTuple):
-    """What the last step did in each slot."""
-
-    reward: NDArray[np.float64]  # (B,)
-    terminated: NDArray[np.bool_]  # (B,)
-    truncated: NDArray[np.bool_]  # (B,) more jobs in the system than allowed
-    elapsed: NDArray[np.float64]  # (B,) time the step took, in units of the instance's mean critical path
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,144 +91,6 @@ class SocMetrics:
     utilisation: NDArray[np.float64]
     most_jobs: int
     waited: int
-
-
-class Settings(NamedTuple):
-    """How an engine asks, the same for all slots."""
-
-    mode: int
-    with_defer: bool
-    skip_forced: bool
-    merge_twins: bool
-    most_jobs: int  # jobs in the system beyond which a run is cut off; 0: never
-    observe: bool
-
-
-@inlined_kernel
-def _place(socs: Socs, graph: Graph, settings: Settings, b: int, action: int) -> None:
-    """Do what a candidate says."""
-    num_pes = graph.finish.shape[1]
-    if settings.with_defer and action == graph.action_mask.shape[1] - 1:
-        socs.clock[b, DEFERRED] = 1
-        return
-    position, p = action // num_pes, action % num_pes  # with `PE_ONLY`, the first task
-    if settings.mode == TASK:
-        position, p = action, earliest_pe(socs, b, socs.ready[b, action])
-    commit(socs, b, position, p)
-
-
-@inlined_kernel
-def _legal(socs: Socs, graph: Graph, settings: Settings, b: int) -> int:
-    return legal_actions(socs, graph, b, settings.mode, settings.with_defer, settings.merge_twins)
-
-
-@inlined_kernel
-def _bound_so_far(socs: Socs, b: int) -> None:
-    """Lower bound of the objective's sum, whatever is decided from now on."""
-    clock, bound = socs.clock, socs.clock[b, FIRST_BOUND]
-    if clock[b, OBJECTIVE] == LATENCY:
-        bound += clock[b, EXCESS]
-        for slot in range(socs.job.shape[1]):
-            if socs.job[b, slot, ID] >= 0 and socs.job[b, slot, ARRIVAL] >= clock[b, WARM_UP]:
-                age = clock[b, NOW] - socs.job[b, slot, ARRIVAL]
-                bound += max(0, age - bound_of(socs, b, socs.job[b, slot, ID]))
-    else:
-        bound = max(bound, clock[b, ENERGY_SUM] if clock[b, OBJECTIVE] == ENERGY else clock[b, NOW])
-    clock[b, BOUND_SUM] = bound
-
-
-@inlined_kernel
-def _pay(socs: Socs, outcome: Outcome, b: int) -> None:
-    """Hand out what has been spent since the last decision."""
-    clock, spent = socs.clock, socs.clock[b, NOW]
-    if clock[b, OBJECTIVE] == LATENCY:
-        spent = clock[b, LATENCY_SUM]
-    elif clock[b, OBJECTIVE] == ENERGY:
-        spent = clock[b, ENERGY_SUM]
-    outcome.reward[b] = (clock[b, PAID] - spent) / clock[b, SCALE]
-    outcome.elapsed[b] = (clock[b, NOW] - clock[b, PAID_TIME]) / clock[b, UNIT]
-    clock[b, PAID], clock[b, PAID_TIME] = spent, clock[b, NOW]
-
-
-@inlined_kernel
-def _step_slot(socs: Socs, graph: Graph, outcome: Outcome, settings: Settings, b: int, action: int) -> None:
-    """Take an action (negative: none, an empty system starts), and go on to the next decision or the end."""
-    clock, begins = socs.clock, action < 0
-    while True:
-        if action >= 0:
-            _place(socs, graph, settings, b, action)
-        advance(socs, b)
-        # the first decision is asked even if it is forced: an episode has at least one
-        if _legal(socs, graph, settings, b) != 1 or not settings.skip_forced or begins:
-            break
-        action = 0
-        while not graph.action_mask[b, action]:
-            action += 1
-    if begins:
-        outcome.reward[b], outcome.elapsed[b], clock[b, PAID_TIME] = 0.0, 0.0, clock[b, NOW]
-    else:
-        clock[b, DECISIONS] += 1
-        _pay(socs, outcome, b)
-    _bound_so_far(socs, b)
-    if settings.observe:
-        write_graph(socs, graph, b)
-        write_candidates(socs, graph, b, settings.mode, settings.with_defer)
-    outcome.terminated[b] = clock[b, ENDED] > 0
-    in_system = clock[b, ARRIVED] - clock[b, DONE_JOBS]
-    outcome.truncated[b] = not clock[b, ENDED] and 0 < settings.most_jobs < in_system
-    if clock[b, ENDED]:
-        graph.action_mask[b, 0] = 1  # a mask is never all zero, not even where no action is awaited
-
-
-@structref.register
-class _BatchType(types.StructRef):  # type: ignore[misc]
-    """Numba's type of a `_Batch`."""
-
-
-class _Batch(structref.StructRefProxy):  # type: ignore[misc]
-    """All that the kernels act on, as a single argument; see `makespan.envs.jobshop.engine`."""
-
-    socs: Socs
-    graph: Graph
-    outcome: Outcome
-    settings: Settings
-
-
-_FIELDS: Final = ["socs", "graph", "outcome", "settings"]
-structref.define_boxing(_BatchType, _Batch)
-structref.define_constructor(_Batch, _BatchType, _FIELDS)
-
-
-@kernel
-def _make_batch(socs: Socs, graph: Graph, outcome: Outcome, settings: Settings) -> _Batch:
-    return _Batch(socs, graph, outcome, settings)  # type: ignore[no-untyped-call]
-
-
-@kernel
-def _load(batch: _Batch, b: int, world: World) -> None:
-    load_slot(batch.socs, b, world)
-
-
-@kernel
-def _clear(batch: _Batch, b: int) -> None:
-    """Empty slot b, in which an instance has been loaded."""
-    clear_slot(batch.socs, b)
-    write_static(batch.socs, batch.graph, b)
-
-
-@kernel
-def _run(batch: _Batch, actions: I64, first: int, begins: bool) -> None:
-    """Step slots first, first + 1, ..., or start them; both in one kernel, for it takes long to compile.
-
-    A negative action leaves its slot as it is, with reward 0.
-    """
-    socs, graph, outcome, settings = batch.socs, batch.graph, batch.outcome, batch.settings
-    for i in range(actions.size):
-        b = first + i
-        if begins or actions[i] >= 0:
-            _step_slot(socs, graph, outcome, settings, b, actions[i])
-        else:
-            outcome.reward[b] = outcome.elapsed[b] = 0.0
 
 
 class SocEngine:
@@ -329,7 +167,7 @@ class SocEngine:
             np.zeros(num_slots, np.bool_),
             np.zeros(num_slots),
         )
-        self._batch = _make_batch(self._socs, self._graph, self.outcome, self._settings)
+        self._batch = make_batch(self._socs, self._graph, self.outcome, self._settings)
         self._instances: list[SocInstance | None] = [None] * num_slots
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -340,8 +178,8 @@ class SocEngine:
     def load(self, slot: int, instance: SocInstance) -> None:
         """Start `instance` in a slot. Raises `InvalidInstanceError` if it is larger than the engine."""
         self._put(slot, instance)
-        _clear(self._batch, slot)
-        _run(self._batch, _NONE, slot, True)
+        clear_batch(self._batch, slot)
+        run_batch(self._batch, _NONE, slot, True)
 
     def _put(self, slot: int, instance: SocInstance) -> None:
         size, own = self._size, SocSize.of(instance)
@@ -357,7 +195,7 @@ class SocEngine:
             or noise > self._limits.noise_rows
         ):
             self._grow(own.num_jobs, own.total_rows, noise)
-        _load(self._batch, slot, world_of(instance))
+        load_batch(self._batch, slot, world_of(instance))
         self._instances[slot] = instance
 
     def _grow(self, num_jobs: int, total_rows: int, noise_rows: int) -> None:
@@ -371,11 +209,11 @@ class SocEngine:
         self._socs = make_socs(len(self._instances), self._limits)
         for new, array in zip(self._socs, old, strict=True):
             new[tuple(slice(length) for length in array.shape)] = array
-        self._batch = _make_batch(self._socs, self._graph, self.outcome, self._settings)
+        self._batch = make_batch(self._socs, self._graph, self.outcome, self._settings)
 
     def step(self, actions: NDArray[np.int64]) -> None:
         """Take one decision in each slot (B,); actions must be allowed, negative ones leave a slot untouched."""
-        _run(self._batch, actions, 0, False)
+        run_batch(self._batch, actions, 0, False)
 
     def objective(self, slot: int) -> float:
         """The instance's objective so far; once the run has ended, its value."""
@@ -459,7 +297,7 @@ class SocEngine:
         if instance is not None and instance is not self._instances[slot]:
             self._put(slot, instance)
         for array, saved in zip(self._state(), arrays, strict=True):
-            array[slot][tuple(slice(length) for length in saved.shape)] = saved
+            array[(slot, *(slice(length) for length in saved.shape))] = saved
 
     def copy_slots(self, source: NDArray[np.int64], target: NDArray[np.int64]) -> None:
         """Put each slot of `target` (n,) into the present state of its partner in `source` (n,)."""

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from makespan.envs.core.kernels import inlined_kernel, kernel
+from makespan.envs.core.kernels import kernel
 from makespan.envs.soc.instance import OBJECTIVES, SocInstance
 from makespan.envs.soc.simulator import bound_of
 from makespan.envs.soc.state import (
@@ -177,7 +177,7 @@ def load_slot(socs: Socs, b: int, world: World) -> None:
     _bound_objective(socs, b)
 
 
-@inlined_kernel
+@kernel
 def _bound_objective(socs: Socs, b: int) -> None:
     """What the objective's sum is at least, and what rewards are divided by."""
     clock, horizon = socs.clock, socs.clock[b, HORIZON]
@@ -206,7 +206,7 @@ def _bound_objective(socs: Socs, b: int) -> None:
         clock[b, FIRST_BOUND], clock[b, SCALE] = end, max(1, end)
 
 
-@inlined_kernel
+@kernel
 def clear_slot(socs: Socs, b: int) -> None:
     """An empty system at time 0 (`load_slot` has cleared the clock)."""
     socs.job[b], socs.task[b], socs.pe[b], socs.busy[b] = 0, 0, 0, 0

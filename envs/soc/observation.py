@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from makespan.envs.core.kernels import inlined_kernel, kernel
+from makespan.envs.core.kernels import borrowing_kernel, kernel
 from makespan.envs.soc.schema import JOB_FEATURES, PE_FEATURES, TASK_FEATURES
 from makespan.envs.soc.simulator import available, is_idle, touch
 from makespan.envs.soc.state import (
@@ -136,13 +136,13 @@ def graph_views(buffers: dict[str, NDArray[Any]], max_ready: int, num_pes: int, 
     )
 
 
-@inlined_kernel
+@borrowing_kernel
 def capped(value: float) -> np.float32:
     """Within the highest value of a feature."""
     return np.float32(min(value, _HIGH))
 
 
-@inlined_kernel
+@borrowing_kernel
 def whole(value: int) -> int:
     """Within what raw columns hold."""
     return max(-_WHOLE, min(_WHOLE, value))
@@ -183,7 +183,7 @@ def write_static(socs: Socs, graph: Graph, b: int) -> None:
         x[_PE_STATIC + 4] = capped(volume * slowness / max(1, num_pes - 1) / clock[b, UNIT])
 
 
-@inlined_kernel
+@borrowing_kernel
 def _erase_task(socs: Socs, graph: Graph, b: int, row: int) -> None:
     """Take a task's row out of the graph, with the edges at it."""
     num_tasks, num_edges = _sizes(socs, graph)
@@ -199,27 +199,27 @@ def _erase_task(socs: Socs, graph: Graph, b: int, row: int) -> None:
         _erase_edge(graph, b, base + socs.edge[b, k, BY_SOURCE])
 
 
-@inlined_kernel
+@borrowing_kernel
 def _sizes(socs: Socs, graph: Graph) -> tuple[int, int]:
     """Rows of tasks and of precedence edges that a slot has."""
     slots = socs.job.shape[1]
     return socs.task.shape[1] // slots, graph.precedence_index.shape[2] // slots
 
 
-@inlined_kernel
+@borrowing_kernel
 def _edge_base(socs: Socs, b: int, slot: int, num_edges: int) -> int:
     """What makes a template edge's number a row of the slot's edges."""
     first = socs.profile[b, socs.job[b, slot, PROFILE], TASK_FIRST]
     return slot * num_edges - socs.template[b, first, IN_FIRST]
 
 
-@inlined_kernel
+@borrowing_kernel
 def _erase_edge(graph: Graph, b: int, row: int) -> None:
     graph.precedence_index[b, 0, row] = graph.precedence_index[b, 1, row] = -1
     graph.precedence_x[b, row, 0] = 0.0
 
 
-@inlined_kernel
+@borrowing_kernel
 def _renew_slot(socs: Socs, graph: Graph, b: int, slot: int) -> None:
     """Show the job that has entered a slot, or that none is there."""
     num_tasks, num_edges = _sizes(socs, graph)
@@ -265,7 +265,7 @@ def _renew_slot(socs: Socs, graph: Graph, b: int, slot: int) -> None:
                 graph.precedence_x[b, edge_base + e, 0] = capped(socs.edge[b, e, TRANSFER] * per_unit)
 
 
-@inlined_kernel
+@borrowing_kernel
 def _write_task(socs: Socs, graph: Graph, b: int, row: int) -> None:
     """Show what has happened to a task."""
     task, x, t = socs.task[b, row], graph.task_x[b, row], socs.task[b, row, TEMPLATE]
@@ -281,7 +281,7 @@ def _write_task(socs: Socs, graph: Graph, b: int, row: int) -> None:
     x[_TASK_RAW + 1] = whole(task[END]) if status >= RUNNING else 0
 
 
-@inlined_kernel
+@borrowing_kernel
 def _age_task(socs: Socs, graph: Graph, b: int, row: int) -> None:
     """Show what time alone changes of a task."""
     task, x, now, unit = socs.task[b, row], graph.task_x[b, row], socs.clock[b, NOW], socs.clock[b, UNIT]
@@ -291,7 +291,7 @@ def _age_task(socs: Socs, graph: Graph, b: int, row: int) -> None:
     x[15] = capped(max(0, task[END] - now) / unit) if status == RUNNING else 0.0
 
 
-@inlined_kernel
+@borrowing_kernel
 def _collect_active(socs: Socs, graph: Graph, b: int) -> int:
     """Put the rows of ready, running and waiting tasks into `Graph.rows`; returns how many they are."""
     clock, rows, count = socs.clock, graph.rows, socs.clock[b, READY]
@@ -309,7 +309,7 @@ def _collect_active(socs: Socs, graph: Graph, b: int) -> int:
     return count
 
 
-@inlined_kernel
+@borrowing_kernel
 def _write_active(socs: Socs, graph: Graph, b: int) -> None:
     """Renew what time has changed of the ready, waiting and running tasks, and sum them up for their jobs."""
     num_tasks, _ = _sizes(socs, graph)
@@ -327,7 +327,7 @@ def _write_active(socs: Socs, graph: Graph, b: int) -> None:
         _age_task(socs, graph, b, row)
 
 
-@inlined_kernel
+@borrowing_kernel
 def write_graph(socs: Socs, graph: Graph, b: int) -> None:
     """Bring the task, job, PE and system rows of slot b up to date."""
     clock, task = socs.clock, socs.task
@@ -350,7 +350,7 @@ def write_graph(socs: Socs, graph: Graph, b: int) -> None:
     _write_critic(socs, graph, b)
 
 
-@inlined_kernel
+@borrowing_kernel
 def _write_pes(socs: Socs, graph: Graph, b: int) -> None:
     clock, pe, system = socs.clock, socs.pe, graph.system_x[b, 0]
     now, unit, num_pes = clock[b, NOW], clock[b, UNIT], clock[b, PES]
@@ -379,7 +379,7 @@ def _write_pes(socs: Socs, graph: Graph, b: int) -> None:
     system[7] = whole(now)
 
 
-@inlined_kernel
+@borrowing_kernel
 def _write_jobs(socs: Socs, graph: Graph, b: int) -> None:
     clock, job = socs.clock, socs.job
     now, unit, work = clock[b, NOW], clock[b, UNIT], 0
@@ -406,7 +406,7 @@ def _write_jobs(socs: Socs, graph: Graph, b: int) -> None:
     graph.system_x[b, 0, 4] = capped(work / (clock[b, PES] * unit))
 
 
-@inlined_kernel
+@borrowing_kernel
 def _write_critic(socs: Socs, graph: Graph, b: int) -> None:
     """Summarise the arrivals of the next 8 u."""
     clock, x = socs.clock, graph.critic_x[b]

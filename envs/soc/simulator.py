@@ -16,7 +16,7 @@ latency runs.
 
 from __future__ import annotations
 
-from makespan.envs.core.kernels import inlined_kernel
+from makespan.envs.core.kernels import borrowing_kernel
 from makespan.envs.soc.state import (
     ARRIVAL,
     ARRIVED,
@@ -99,7 +99,7 @@ from makespan.envs.soc.templates import (
 )
 
 
-@inlined_kernel
+@borrowing_kernel
 def touch(socs: Socs, b: int, row: int) -> None:
     """Note that the graph has to show this row anew."""
     if not socs.task[b, row, TOUCHED]:
@@ -108,27 +108,27 @@ def touch(socs: Socs, b: int, row: int) -> None:
         socs.clock[b, CHANGED] += 1
 
 
-@inlined_kernel
+@borrowing_kernel
 def transfer(socs: Socs, b: int, e: int, source: int, target: int) -> int:
     """Time that the data of template edge e take from one PE to another."""
     bandwidth = socs.bandwidth[b, source, target]
     return socs.volume[b, e] // bandwidth if bandwidth > 0 else 0
 
 
-@inlined_kernel
+@borrowing_kernel
 def is_idle(socs: Socs, b: int, p: int) -> bool:
     """Whether nothing runs or is committed here."""
     return socs.pe[b, p, RUNS] < 0 and socs.pe[b, p, HEAD] < 0
 
 
-@inlined_kernel
+@borrowing_kernel
 def available(socs: Socs, b: int, p: int) -> int:
     """When PE p should be done with all that is committed to it, in the order of the commitments."""
     now = socs.clock[b, NOW]
     return now if is_idle(socs, b, p) else max(now, socs.pe[b, p, AVAILABLE])
 
 
-@inlined_kernel
+@borrowing_kernel
 def _make_ready(socs: Socs, b: int, row: int) -> None:
     """Append a task to the ready list; all its predecessors have ended, so the arrival of its data is known everywhere."""
     clock, task, data = socs.clock, socs.task, socs.data
@@ -148,7 +148,7 @@ def _make_ready(socs: Socs, b: int, row: int) -> None:
     touch(socs, b, row)
 
 
-@inlined_kernel
+@borrowing_kernel
 def _enter(socs: Socs, b: int) -> None:
     """Let waiting jobs in while there is room."""
     clock, job, task = socs.clock, socs.job, socs.task
@@ -179,7 +179,7 @@ def _enter(socs: Socs, b: int) -> None:
                 _make_ready(socs, b, row)
 
 
-@inlined_kernel
+@borrowing_kernel
 def _release(socs: Socs, b: int, row: int) -> None:
     """Forget a finished task whose output has been fetched: nothing depends on it any more."""
     if socs.task[b, row, STATUS] == DONE and socs.task[b, row, OPEN] == 0:
@@ -187,7 +187,7 @@ def _release(socs: Socs, b: int, row: int) -> None:
         touch(socs, b, row)
 
 
-@inlined_kernel
+@borrowing_kernel
 def commit(socs: Socs, b: int, position: int, p: int) -> None:
     """Commit the ready task at a FIFO position to PE p."""
     clock, task, pe = socs.clock, socs.task, socs.pe
@@ -220,7 +220,7 @@ def commit(socs: Socs, b: int, position: int, p: int) -> None:
         _release(socs, b, producer)
 
 
-@inlined_kernel
+@borrowing_kernel
 def _start_tasks(socs: Socs, b: int) -> bool:
     """Let free PEs start what they can; returns whether a task of length zero has thereby ended already."""
     clock, task, pe = socs.clock, socs.task, socs.pe
@@ -253,7 +253,7 @@ def _start_tasks(socs: Socs, b: int) -> bool:
     return instant
 
 
-@inlined_kernel
+@borrowing_kernel
 def _finish(socs: Socs, b: int, p: int) -> None:
     """End the task that runs on PE p."""
     clock, task, pe, job = socs.clock, socs.task, socs.pe, socs.job
@@ -283,7 +283,7 @@ def _finish(socs: Socs, b: int, p: int) -> None:
         _leave(socs, b, slot)
 
 
-@inlined_kernel
+@borrowing_kernel
 def _leave(socs: Socs, b: int, slot: int) -> None:
     """A job is done."""
     clock, job = socs.clock, socs.job
@@ -298,14 +298,14 @@ def _leave(socs: Socs, b: int, slot: int) -> None:
     job[b, slot, ID], job[b, slot, RENEWED] = -1, 1
 
 
-@inlined_kernel
+@borrowing_kernel
 def bound_of(socs: Socs, b: int, j: int) -> int:
     """Lower bound of job j's latency: its critical path, cut at the horizon."""
     bound, horizon = socs.profile[b, socs.arrival[b, j, JOB_PROFILE], PROFILE_BOUND], socs.clock[b, HORIZON]
     return min(bound, horizon - socs.arrival[b, j, TIME]) if horizon > 0 else bound
 
 
-@inlined_kernel
+@borrowing_kernel
 def next_event(socs: Socs, b: int) -> int:
     """The next moment at which a task ends, data that a free PE awaits are there, or a job arrives; FAR if none."""
     clock, pe = socs.clock, socs.pe
@@ -323,7 +323,7 @@ def next_event(socs: Socs, b: int) -> int:
     return event
 
 
-@inlined_kernel
+@borrowing_kernel
 def can_wait(socs: Socs, b: int) -> bool:
     """Whether something will happen if no ready task is committed now."""
     clock = socs.clock
@@ -333,7 +333,7 @@ def can_wait(socs: Socs, b: int) -> bool:
     return clock[b, ARRIVED] < clock[b, JOBS]
 
 
-@inlined_kernel
+@borrowing_kernel
 def power_now(socs: Socs, b: int) -> int:
     """What is drawn now, uW."""
     power = socs.clock[b, BASE_POWER]
@@ -342,7 +342,7 @@ def power_now(socs: Socs, b: int) -> int:
     return power
 
 
-@inlined_kernel
+@borrowing_kernel
 def _pass_time(socs: Socs, b: int, until: int) -> None:
     clock = socs.clock
     span = until - clock[b, NOW]
@@ -352,7 +352,7 @@ def _pass_time(socs: Socs, b: int, until: int) -> None:
     clock[b, NOW] = until
 
 
-@inlined_kernel
+@borrowing_kernel
 def _arrive(socs: Socs, b: int) -> bool:
     clock = socs.clock
     before = clock[b, ARRIVED]
@@ -367,7 +367,7 @@ def _arrive(socs: Socs, b: int) -> bool:
     return clock[b, ARRIVED] > before
 
 
-@inlined_kernel
+@borrowing_kernel
 def _happen(socs: Socs, b: int) -> bool:
     """Let jobs arrive and tasks end, and what waits outside enter; returns whether any did."""
     clock, pe = socs.clock, socs.pe
@@ -384,7 +384,7 @@ def _happen(socs: Socs, b: int) -> bool:
         happened = True
 
 
-@inlined_kernel
+@borrowing_kernel
 def advance(socs: Socs, b: int) -> None:
     """Let time pass until ready tasks await a decision, or the run has ended; starts an empty system, too."""
     clock = socs.clock
