@@ -54,19 +54,7 @@ class CPSATSolver:
         least = lower_bound(instance)
         if value <= least:
             return Solution(first, value, least, "optimal")
-        rows = np.flatnonzero(_entered(instance)[instance.row_job])
-        planner = Planner(instance)
-        nothing = np.zeros(instance.num_pes, np.int64)
-        task = Task(
-            instance,
-            rows,
-            instance.row_durations,
-            planner.empty_plan(),
-            nothing,
-            instance.arrival,
-            instance.max_jobs > 0,
-        )
-        hint = _complete(planner, task, plan_of(instance, first))
+        task, hint = _whole_task(instance, first)
         left = time_limit_s - (time.monotonic() - began)
         answer = improve(task, hint, seconds=left, workers=self.workers or os.cpu_count() or 1, seed=seed)
         schedule = execute(instance, answer.plan)
@@ -224,6 +212,15 @@ def list_plan(planner: Planner, task: Task) -> Plan:
 
 def _copy(plan: Plan) -> Plan:
     return Plan(plan.pe.copy(), plan.start.copy(), plan.end.copy())
+
+
+def _whole_task(instance: SocInstance, first: Schedule) -> tuple[Task, Plan]:
+    """All rows that a run may have, with their realised durations, and a schedule of them as a hint."""
+    rows = np.flatnonzero(_entered(instance)[instance.row_job])
+    planner, nothing = Planner(instance), np.zeros(instance.num_pes, np.int64)
+    given, capped = planner.empty_plan(), instance.max_jobs > 0
+    task = Task(instance, rows, instance.row_durations, given, nothing, instance.arrival, capped)
+    return task, _complete(planner, task, plan_of(instance, first))
 
 
 def _complete(planner: Planner, task: Task, plan: Plan) -> Plan:
