@@ -74,7 +74,7 @@ class SocClustersEnv(AECEnv):  # type: ignore[type-arg]
         )
         self.schema = self.engine.schema
         self.possible_agents = [f"cluster_{c}" for c in range(size.num_clusters)]
-        self.agents = []
+        self.agents: list[str] = []
         self._pass = self.schema.candidates.max_count - 1
         mask = spaces.Box(0, 1, (self._pass + 1,), np.int8)
         self.observation_spaces = {
@@ -111,7 +111,7 @@ class SocClustersEnv(AECEnv):  # type: ignore[type-arg]
         self._cumulative_rewards = dict.fromkeys(self.agents, 0.0)
         self.terminations = dict.fromkeys(self.agents, False)
         self.truncations = dict.fromkeys(self.agents, False)
-        self.infos = {agent: {"invalid_action": False} for agent in self.agents}
+        self.infos: dict[str, dict[str, Any]] = {agent: {"invalid_action": False} for agent in self.agents}
         self._skip_agent_selection = None
         self._turns = 0
         self._offer()
@@ -177,13 +177,14 @@ class SocClustersEnv(AECEnv):  # type: ignore[type-arg]
         self.engine.step(self._action)
         outcome = self.engine.outcome
         self.rewards = dict.fromkeys(self.agents, outcome.reward.item(0))
-        self.terminations = dict.fromkeys(self.agents, outcome.terminated.item(0))
+        terminated = outcome.terminated.item(0)
+        self.terminations = dict.fromkeys(self.agents, terminated)
         self.truncations = dict.fromkeys(self.agents, outcome.truncated.item(0))
         for name in self.agents:
             self.infos[name]["elapsed"] = outcome.elapsed.item(0)
-            if outcome.terminated.item(0):
+            if terminated:
                 self.infos[name]["objective"] = self.engine.objective(0)
-        if not outcome.terminated.item(0):
+        if not terminated:
             self._offer()
 
     def schedule(self) -> Schedule:
