@@ -42,31 +42,19 @@ class CPSATSolver:
 
         Args:
             instance: The instance; its objective is the latency or the makespan.
-            time_limit_s: Wall-clock seconds, model building included.
+            time_limit_s: Wall-clock seconds, model building included; the list schedules, a moment's work, are not.
             seed: Seed of the search.
 
         Raises:
             ValueError: The objective is the energy, which the model does not have, or the time limit is not positive.
         """
         _check(instance, time_limit_s)
-        began = time.monotonic()
         first, value = best_list_schedule(instance)
+        began = time.monotonic()  # the kernels of the list schedulers may have had to be compiled
         least = lower_bound(instance)
         if value <= least:
             return Solution(first, value, least, "optimal")
-        rows = np.flatnonzero(_entered(instance)[instance.row_job])
-        planner = Planner(instance)
-        nothing = np.zeros(instance.num_pes, np.int64)
-        task = Task(
-            instance,
-            rows,
-            instance.row_durations,
-            planner.empty_plan(),
-            nothing,
-            instance.arrival,
-            instance.max_jobs > 0,
-        )
-        hint = _complete(planner, task, plan_of(instance, first))
+        task, hint = _whole_task(instance, first)
         left = time_limit_s - (time.monotonic() - began)
         answer = improve(task, hint, seconds=left, workers=self.workers or os.cpu_count() or 1, seed=seed)
         schedule = execute(instance, answer.plan)
@@ -111,13 +99,14 @@ class RollingCPSAT:
             ValueError: As `CPSATSolver.solve`.
         """
         _check(instance, time_limit_s)
-        until = time.monotonic() + time_limit_s
-        run = _Run(instance)
+        run, until = _Run(instance), np.inf
         while run.next_event():
             task = run.open_task()
             if task.rows.size == 0:
                 continue
             plan = list_plan(run.planner, task)
+            # counted from the first plan on, before which kernels may have had to be compiled
+            until = min(until, time.monotonic() + time_limit_s)
             left = until - time.monotonic()
             if left > 0:
                 plan = improve(
@@ -224,6 +213,15 @@ def list_plan(planner: Planner, task: Task) -> Plan:
 
 def _copy(plan: Plan) -> Plan:
     return Plan(plan.pe.copy(), plan.start.copy(), plan.end.copy())
+
+
+def _whole_task(instance: SocInstance, first: Schedule) -> tuple[Task, Plan]:
+    """All rows that a run may have, with their realised durations, and a schedule of them as a hint."""
+    rows = np.flatnonzero(_entered(instance)[instance.row_job])
+    planner, nothing = Planner(instance), np.zeros(instance.num_pes, np.int64)
+    given, capped = planner.empty_plan(), instance.max_jobs > 0
+    task = Task(instance, rows, instance.row_durations, given, nothing, instance.arrival, capped)
+    return task, _complete(planner, task, plan_of(instance, first))
 
 
 def _complete(planner: Planner, task: Task, plan: Plan) -> Plan:
