@@ -1,4 +1,8 @@
-"""PettingZoo's AEC face of the SoC: each cluster of PEs is an agent, and ready tasks are offered to them in turn."""
+"""PettingZoo's AEC face of the SoC: each cluster of PEs is an agent, and ready tasks are offered to them in turn.
+
+`env()` and `raw_env()` follow PettingZoo's convention for a module of one environment; importing this registers
+`makespan/soc_clusters-v0` with PettingZoo.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from gymnasium import spaces
 from gymnasium.utils import seeding
 from numpy.typing import NDArray
 from pettingzoo import AECEnv
+from pettingzoo.utils.wrappers import OrderEnforcingWrapper
 
 from makespan.envs.core.schedule import Schedule
 from makespan.envs.soc.env import find_generator, find_instance, make_engine
@@ -203,10 +208,23 @@ class SocClustersEnv(AECEnv):  # type: ignore[type-arg]
         """Nothing is held open."""
 
 
-try:
-    from pettingzoo import aec_registry, register
-except ImportError:  # before PettingZoo 1.27 there is no registry
-    pass
-else:
+def raw_env(**keywords: Any) -> SocClustersEnv:
+    """The AEC environment, bare; keywords as of `SocClustersEnv`."""
+    return SocClustersEnv(**keywords)
+
+
+def env(**keywords: Any) -> OrderEnforcingWrapper:
+    """The AEC environment with PettingZoo's order check; keywords as of `SocClustersEnv`."""
+    return OrderEnforcingWrapper(raw_env(**keywords))
+
+
+def _register() -> None:
+    try:
+        from pettingzoo import aec_registry, register
+    except ImportError:  # before PettingZoo 1.27 there is no registry
+        return
     if "makespan/soc_clusters-v0" not in aec_registry:
-        register("aec", "makespan/soc_clusters-v0", "makespan.envs.soc:env")
+        register("aec", "makespan/soc_clusters-v0", f"{__name__}:env")
+
+
+_register()

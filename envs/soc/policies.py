@@ -210,7 +210,8 @@ class Itinerary:
 class PlanningScheduler:
     """A list scheduler with insertion, online; `Policy` with `begin`.
 
-    It needs the mode `task_pe` with `defer`: a task waits until the PE that the plan gives it has nothing to do before it.
+    It needs the mode `task_pe` with `defer`: a task waits until the PE that the plan gives it has nothing to do before it. It
+    wants many ready tasks on offer (`max_ready`): one that is not cannot be taken when the plan is at it, and others pass.
 
     Args:
         schema: The decision graph's schema.
