@@ -10,7 +10,7 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
-from llvmlite.ir import Constant
+from llvmlite.ir import Constant  # type: ignore[import-untyped]
 from numba import njit
 from numba.extending import intrinsic
 
@@ -22,11 +22,12 @@ inlined_kernel = njit(cache=True, nogil=True, error_model="numpy", forceinline=T
 
 # The same without reference counting, for kernels that allocate nothing: with dozens of arrays in a tuple, counting their
 # references at every call would cost several times the work.
-borrowing_kernel = njit(cache=True, nogil=True, error_model="numpy", forceinline=True, _nrt=False)
+_uncounted: dict[str, Any] = {"_nrt": False}  # unknown to Numba's type stubs
+borrowing_kernel = njit(cache=True, nogil=True, error_model="numpy", forceinline=True, **_uncounted)
 
 
 @intrinsic
-def borrowed(context: Any, arrays: Any) -> Any:
+def _borrowed(context: Any, arrays: Any) -> Any:
     """The same tuple of arrays without owners: nothing counts their references, and somebody else has to keep them alive."""
 
     def generate(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -39,6 +40,9 @@ def borrowed(context: Any, arrays: Any) -> Any:
         return result
 
     return arrays(arrays), generate
+
+
+borrowed: Any = _borrowed  # for type checkers, which see the context as an argument
 
 
 def drop_stale_kernels(folder: Path) -> None:

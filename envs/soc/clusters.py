@@ -1,4 +1,8 @@
-"""PettingZoo's AEC face of the SoC: each cluster of PEs is an agent, and ready tasks are offered to them in turn."""
+"""PettingZoo's AEC face of the SoC: each cluster of PEs is an agent, and ready tasks are offered to them in turn.
+
+`env()` and `raw_env()` follow PettingZoo's convention for a module of one environment; importing this registers
+`makespan/soc_clusters-v0` with PettingZoo.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from gymnasium import spaces
 from gymnasium.utils import seeding
 from numpy.typing import NDArray
 from pettingzoo import AECEnv
+from pettingzoo.utils.wrappers import OrderEnforcingWrapper
 
 from makespan.envs.core.schedule import Schedule
 from makespan.envs.soc.env import find_generator, find_instance, make_engine
@@ -74,7 +79,7 @@ class SocClustersEnv(AECEnv):  # type: ignore[type-arg]
         )
         self.schema = self.engine.schema
         self.possible_agents = [f"cluster_{c}" for c in range(size.num_clusters)]
-        self.agents = []
+        self.agents: list[str] = []
         self._pass = self.schema.candidates.max_count - 1
         mask = spaces.Box(0, 1, (self._pass + 1,), np.int8)
         self.observation_spaces = {
@@ -111,7 +116,7 @@ class SocClustersEnv(AECEnv):  # type: ignore[type-arg]
         self._cumulative_rewards = dict.fromkeys(self.agents, 0.0)
         self.terminations = dict.fromkeys(self.agents, False)
         self.truncations = dict.fromkeys(self.agents, False)
-        self.infos = {agent: {"invalid_action": False} for agent in self.agents}
+        self.infos: dict[str, dict[str, Any]] = {agent: {"invalid_action": False} for agent in self.agents}
         self._skip_agent_selection = None
         self._turns = 0
         self._offer()
@@ -177,13 +182,14 @@ class SocClustersEnv(AECEnv):  # type: ignore[type-arg]
         self.engine.step(self._action)
         outcome = self.engine.outcome
         self.rewards = dict.fromkeys(self.agents, outcome.reward.item(0))
-        self.terminations = dict.fromkeys(self.agents, outcome.terminated.item(0))
+        terminated = outcome.terminated.item(0)
+        self.terminations = dict.fromkeys(self.agents, terminated)
         self.truncations = dict.fromkeys(self.agents, outcome.truncated.item(0))
         for name in self.agents:
             self.infos[name]["elapsed"] = outcome.elapsed.item(0)
-            if outcome.terminated.item(0):
+            if terminated:
                 self.infos[name]["objective"] = self.engine.objective(0)
-        if not outcome.terminated.item(0):
+        if not terminated:
             self._offer()
 
     def schedule(self) -> Schedule:
@@ -202,10 +208,23 @@ class SocClustersEnv(AECEnv):  # type: ignore[type-arg]
         """Nothing is held open."""
 
 
-try:
-    from pettingzoo import aec_registry, register
-except ImportError:  # before PettingZoo 1.27 there is no registry
-    pass
-else:
+def raw_env(**keywords: Any) -> SocClustersEnv:
+    """The AEC environment, bare; keywords as of `SocClustersEnv`."""
+    return SocClustersEnv(**keywords)
+
+
+def env(**keywords: Any) -> OrderEnforcingWrapper:
+    """The AEC environment with PettingZoo's order check; keywords as of `SocClustersEnv`."""
+    return OrderEnforcingWrapper(raw_env(**keywords))
+
+
+def _register() -> None:
+    try:
+        from pettingzoo import aec_registry, register
+    except ImportError:  # before PettingZoo 1.27 there is no registry
+        return
     if "makespan/soc_clusters-v0" not in aec_registry:
-        register("aec", "makespan/soc_clusters-v0", "makespan.envs.soc:env")
+        register("aec", "makespan/soc_clusters-v0", f"{__name__}:env")
+
+
+_register()

@@ -207,8 +207,8 @@ class SocEngine:
             noise_rows=max(noise_rows, limits.noise_rows),
         )
         self._socs = make_socs(len(self._instances), self._limits)
-        for new, array in zip(self._socs, old, strict=True):
-            new[tuple(slice(length) for length in array.shape)] = array
+        for key, array in old._asdict().items():
+            getattr(self._socs, key)[_corner(array)] = array
         self._batch = make_batch(self._socs, self._graph, self.outcome, self._settings)
 
     def step(self, actions: NDArray[np.int64]) -> None:
@@ -293,11 +293,11 @@ class SocEngine:
     def restore(self, slot: int, token: Token) -> None:
         """Put a slot into the state a token was taken from, be it in this or another slot."""
         held, *arrays = token
-        instance: SocInstance | None = held[()]
+        instance: SocInstance | None = held.item()
         if instance is not None and instance is not self._instances[slot]:
             self._put(slot, instance)
         for array, saved in zip(self._state(), arrays, strict=True):
-            array[(slot, *(slice(length) for length in saved.shape))] = saved
+            array[slot : slot + 1][_corner(saved[None])] = saved
 
     def copy_slots(self, source: NDArray[np.int64], target: NDArray[np.int64]) -> None:
         """Put each slot of `target` (n,) into the present state of its partner in `source` (n,)."""
@@ -312,6 +312,11 @@ class SocEngine:
         """The arrays that change in the course of a run."""
         state = [array for key, array in self._socs._asdict().items() if key not in _WORLD]
         return [*state, *self.observation.values(), *self.outcome, self._graph.linked]
+
+
+def _corner(array: NDArray[Any]) -> tuple[slice, ...]:
+    """Where an array fits into one that is at least as large."""
+    return tuple(slice(length) for length in array.shape)
 
 
 def _rebuild(size: SocSize, options: dict[str, Any], tokens: list[Token]) -> SocEngine:

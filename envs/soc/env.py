@@ -124,7 +124,8 @@ class SocEnv(SchedulingEnv):
     * `max_live_jobs`: jobs whose tasks are in the graph; later ones wait outside in the order of their arrival, while their
       latency runs.
     * `max_ready`: ready tasks offered at once, the first in FIFO order; the others move up as these are committed.
-    * `overflow`: most jobs in the system, waiting ones included, before the episode is truncated; 0 (default): no limit.
+    * `overflow`: most jobs in the system, waiting ones included, before the episode is truncated (looked at with
+      every decision); 0 (default): no limit.
     * `skip_forced`: take decisions with a single candidate inside the environment (default), handing their reward to the
       decision before; the first decision is always asked.
     * `merge_twins`: of PEs of one type and cluster that are all idle and that the task's data reach as early, offer the lowest

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from makespan.envs.core.graph import GraphSchema, Observation
 from makespan.envs.core.policy import Actions, register_policy
 from makespan.envs.soc.instance import SocInstance
-from makespan.envs.soc.planning import Busy, Plan, Planner, busy_until
+from makespan.envs.soc.plan_kernels import Busy, Plan
+from makespan.envs.soc.planning import Planner, busy_until
 
 IntArray = NDArray[np.int64]
 
@@ -87,23 +88,28 @@ class Itinerary:
         placed = view.pe >= 0
         self.plan.pe[view.rows[placed]], self.plan.end[view.rows[placed]] = view.pe[placed], view.end[placed]
         waiting = view.rows[~placed]
-        if not self.replan:
-            waiting = waiting[np.isin(self.planner.net.row_job[waiting], fresh)]
+        job = self.planner.net.row_job[waiting]
+        if self.replan:
+            self._insert(view, waiting)
+        else:
+            for one in fresh:
+                self._insert(view, waiting[job == one])
+
+    def _insert(self, view: View, waiting: IntArray) -> None:
+        """Plan tasks (rows of the instance) that are not committed, anew or for the first time."""
+        taken = set(waiting.tolist())
+        self.queues = [[row for row in queue if row not in taken] for queue in self.queues]
         busy = self._busy(view, waiting.size)
         self.plan.pe[waiting] = -1
         rows = self.planner.rows_of(np.unique(self.planner.net.row_job[waiting]).astype(np.int64))
         rows = rows[np.isin(rows, waiting)]
         release = np.full(self.instance.num_jobs, view.now, np.int64)
         getattr(self.planner, self.method)(self.plan, busy, rows, release)
-        taken = set(waiting.tolist())
-        kept = [[row for row in queue if row not in taken] for queue in self.queues]
         for row in rows.tolist():
-            kept[self.plan.pe[row]].append(row)
+            self.queues[self.plan.pe[row]].append(row)
         order = {row: i for i, row in enumerate(rows.tolist())}
-        self.queues = [
-            sorted(queue, key=lambda row: (self.plan.start[row], self.plan.end[row], order.get(row, -1)))
-            for queue in kept
-        ]
+        for queue in self.queues:
+            queue.sort(key=lambda row: (self.plan.start[row], self.plan.end[row], order.get(row, -1)))
 
     def _busy(self, view: View, new: int) -> Busy:
         """When PEs are taken: by what is committed, and by the plans of earlier jobs that stay."""
@@ -155,7 +161,7 @@ class Itinerary:
         offered = set(view.row_of[task].tolist())
         ready = set(view.rows[view.ready].tolist())
         best, best_start = -1, np.inf
-        for p in np.flatnonzero(view.idle):
+        for p in np.flatnonzero(view.idle).tolist():
             for row in self.queues[p]:
                 if row in offered and self.plan.start[row] < best_start:
                     best, best_start = row, self.plan.start[row]
@@ -204,7 +210,8 @@ class Itinerary:
 class PlanningScheduler:
     """A list scheduler with insertion, online; `Policy` with `begin`.
 
-    It needs the mode `task_pe` with `defer`: a task waits until the PE that the plan gives it has nothing to do before it.
+    It needs the mode `task_pe` with `defer`: a task waits until the PE that the plan gives it has nothing to do before it. It
+    wants many ready tasks on offer (`max_ready`): one that is not cannot be taken when the plan is at it, and others pass.
 
     Args:
         schema: The decision graph's schema.

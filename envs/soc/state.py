@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -178,5 +178,6 @@ def make_socs(num_slots: int, limits: Limits) -> Socs:
         "record": (N, 2),
     }
     large = {"clock": (CLOCK_COLUMNS,), "volume": (E,), "bandwidth": (M, M), "draw": (C, M + 1)}
-    arrays = {key: np.zeros((B, *shape), np.int32) for key, shape in small.items()}
-    return Socs(**arrays, **{key: np.zeros((B, *shape), np.int64) for key, shape in large.items()})
+    arrays: dict[str, Any] = {key: np.zeros((B, *shape), np.int32) for key, shape in small.items()}
+    arrays |= {key: np.zeros((B, *shape), np.int64) for key, shape in large.items()}
+    return Socs(**arrays)

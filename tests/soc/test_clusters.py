@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import makespan.envs.soc as soc
+from makespan.envs.soc import clusters as soc
 from makespan.envs.soc.env import SocEnv
 from makespan.envs.soc.validator import validate
 
@@ -26,7 +26,7 @@ def test_pettingzoo_checkers() -> None:
 def test_made_by_id() -> None:
     """The id is in PettingZoo's registry, where there is one."""
     pettingzoo = pytest.importorskip("pettingzoo", minversion="1.27")
-    env = pettingzoo.make("makespan/soc_clusters-v0", **WORLD)
+    env = pettingzoo.make("aec", "makespan/soc_clusters-v0", **WORLD)
     env.reset(seed=0)
     assert env.possible_agents == [f"cluster_{c}" for c in range(5)]
 

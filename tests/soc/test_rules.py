@@ -122,9 +122,9 @@ def test_heft_leaves_gaps_to_later_jobs() -> None:
 
 @pytest.mark.parametrize("name", ["heft", "heft_replan"])
 def test_planning_in_a_stream(name: str) -> None:
-    """Under load, noise, merged twins and few candidate slots the plans neither stall nor fall far behind list scheduling."""
+    """Under load, noise and merged twins the plans neither stall nor fall far behind list scheduling."""
     world: dict[str, Any] = {"generator": "soc16-mix", "scale": 60.0, "num_jobs": 40, "noise": 0.2}
-    planned = run_policy(name, max_ready=6, **world)
+    planned = run_policy(name, **world)
     assert planned.objective < 1.5 * play(planned.instance, "fifo_eft").objective(0)
 
 
