@@ -8,7 +8,7 @@ the world itself cuts an episode does the critic say what lies beyond.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -27,6 +27,7 @@ from makespan.agents.network import ActorCritic, log_probabilities
 from makespan.agents.shapes import make_generator
 from makespan.envs.core.env import Generator
 from makespan.envs.core.policy import RandomPolicy
+from makespan.envs.core.vector import SchedulingVectorEnv
 from makespan.envs.registration import get_family
 
 _PROBES: Final = 16  # random episodes that tell how many decisions an episode takes
@@ -158,6 +159,16 @@ def collect(
             if cut.size:
                 bootstrap[cut] = player.decide(observation, cut)[1].numpy()
             running = running[~(terminated | truncated)[running]]
+    return _experience(env, recorder, columns, others, bootstrap)
+
+
+def _experience(
+    env: SchedulingVectorEnv,
+    recorder: Recorder,
+    columns: Mapping[str, list[NDArray[Any]]],
+    others: list[Ragged],
+    bootstrap: NDArray[np.float64],
+) -> Experience:
     flat = {key: np.concatenate(parts) for key, parts in columns.items()}
     return Experience(
         decisions=recorder.decisions(),
@@ -167,7 +178,7 @@ def collect(
         elapsed=flat.get("elapsed"),
         bootstrap=bootstrap,
         reference=Ragged.joined(others) if others else None,
-        objectives=np.array([env.objective(slot) for slot in range(len(instances))]),
+        objectives=np.array([env.objective(slot) for slot in range(env.num_envs)]),
     )
 
 

@@ -19,7 +19,7 @@ CONFIG = """
 name: tiny
 network: {width: 8, depth: 1, rounds: 1, head_width: 8}
 imitation:
-  shapes: [{generator: uniform, parameters: {num_jobs: 3, num_machines: 3}, count: 12, teacher: cp_sat, time_limit_s: 1.0}]
+  shapes: [{generator: uniform, parameters: {num_jobs: 3, num_machines: 3}, count: 12, teacher: cp_sat, time_limit_s: 60.0}]
   epochs: 2
   workers: 1
 self_labelling:
