@@ -30,8 +30,8 @@ OWNER: Final = 4  # the caller's number of the rectangle
 class Rectangles(NamedTuple):
     """The placed rectangles of B slots, at most R in each."""
 
-    count: I64  # (B, 1) placed rectangles
-    row: I64  # (B, R, 5) low, high, start, end, owner; the first `count` are used, sorted by low
+    used: I64  # (B, 1) placed rectangles
+    row: I64  # (B, R, 5) low, high, start, end, owner; the first `used` count, sorted by low
 
 
 def make_rectangles(num_slots: int, max_rectangles: int) -> Rectangles:
@@ -50,15 +50,15 @@ def align_up(offset: int, alignment: int) -> int:
 @inlined_kernel
 def clear(rectangles: Rectangles, b: int) -> None:
     """Empty slot b."""
-    rectangles.count[b, 0] = 0
+    rectangles.used[b, 0] = 0
 
 
 @inlined_kernel
 def place(rectangles: Rectangles, b: int, owner: int, start: int, end: int, low: int, high: int) -> None:
     """Add the rectangle [start, end) x [low, high). Whether it is free is the caller's business."""
-    count, row = rectangles
-    k = count[b, 0]
-    count[b, 0] = k + 1
+    used, row = rectangles
+    k = used[b, 0]
+    used[b, 0] = k + 1
     while k > 0 and row[b, k - 1, LOW] > low:
         for column in range(5):
             row[b, k, column] = row[b, k - 1, column]
@@ -70,8 +70,8 @@ def place(rectangles: Rectangles, b: int, owner: int, start: int, end: int, low:
 @inlined_kernel
 def find(rectangles: Rectangles, b: int, owner: int) -> int:
     """Row of the first rectangle of `owner`, -1 if it has none."""
-    count, row = rectangles
-    for k in range(count[b, 0]):
+    used, row = rectangles
+    for k in range(used[b, 0]):
         if row[b, k, OWNER] == owner:
             return k
     return -1
@@ -80,23 +80,23 @@ def find(rectangles: Rectangles, b: int, owner: int) -> int:
 @inlined_kernel
 def release(rectangles: Rectangles, b: int, owner: int) -> int:
     """Remove every rectangle of `owner`; returns how many there were."""
-    count, row = rectangles
-    kept, total = 0, count[b, 0]
+    used, row = rectangles
+    kept, total = 0, used[b, 0]
     for k in range(total):
         if row[b, k, OWNER] != owner:
             if kept < k:
                 for column in range(5):
                     row[b, kept, column] = row[b, k, column]
             kept += 1
-    count[b, 0] = kept
+    used[b, 0] = kept
     return total - kept
 
 
 @inlined_kernel
 def is_free(rectangles: Rectangles, b: int, start: int, end: int, low: int, high: int, owner: int) -> bool:
     """Whether no rectangle but those of `owner` (-1: none) meets [start, end) x [low, high)."""
-    count, row = rectangles
-    for k in range(count[b, 0]):
+    used, row = rectangles
+    for k in range(used[b, 0]):
         if row[b, k, LOW] >= high:
             break
         if (
@@ -133,9 +133,9 @@ def lowest_fit(
     A whole rectangle of some size asks with low = 0 and high = size. There is always such an offset; whether it
     respects a capacity is for the caller to compare. Rows lie in order of their lower offsets, so one pass does.
     """
-    count, row = rectangles
+    used, row = rectangles
     offset = align_up(floor, alignment)
-    for k in range(count[b, 0]):
+    for k in range(used[b, 0]):
         if row[b, k, LOW] >= offset + high:
             break
         if row[b, k, HIGH] > offset + low and row[b, k, START] < end and row[b, k, END] > start:
@@ -152,9 +152,9 @@ def best_fit(
     Gaps lie between what is placed during [start, end), below the ceiling; of equal gaps the lowest serves. With
     `NO_CEILING` the room on top is taken only where no gap serves (greedy by size of Pisarchyk & Lee 2020).
     """
-    count, row = rectangles
+    used, row = rectangles
     found, smallest, frontier = -1, NO_CEILING + 1, 0
-    for k in range(count[b, 0]):
+    for k in range(used[b, 0]):
         if row[b, k, START] < end and row[b, k, END] > start:
             top = min(row[b, k, LOW], ceiling)
             offset, gap = align_up(frontier, alignment), top - frontier
@@ -172,9 +172,9 @@ def highest_fit(
     rectangles: Rectangles, b: int, start: int, end: int, size: int, alignment: int, ceiling: int
 ) -> int:
     """The highest aligned offset at which `size` fits throughout [start, end) below the ceiling, -1 if none does."""
-    count, row = rectangles
+    used, row = rectangles
     found, frontier = -1, 0
-    for k in range(count[b, 0]):
+    for k in range(used[b, 0]):
         if row[b, k, START] < end and row[b, k, END] > start:
             room = min(row[b, k, LOW], ceiling) - size
             if room >= 0 and room // alignment * alignment >= frontier:
@@ -189,9 +189,9 @@ def highest_fit(
 @inlined_kernel
 def largest_gap(rectangles: Rectangles, b: int, start: int, end: int, ceiling: int) -> int:
     """The largest number of adjacent offsets below the ceiling that are free throughout [start, end)."""
-    count, row = rectangles
+    used, row = rectangles
     largest, frontier = 0, 0
-    for k in range(count[b, 0]):
+    for k in range(used[b, 0]):
         if row[b, k, START] < end and row[b, k, END] > start:
             largest = max(largest, min(row[b, k, LOW], ceiling) - frontier)
             frontier = max(frontier, row[b, k, HIGH])
@@ -201,9 +201,9 @@ def largest_gap(rectangles: Rectangles, b: int, start: int, end: int, ceiling: i
 @kernel
 def load_profile(rectangles: Rectangles, b: int, load: I64) -> None:
     """Write the occupied offsets at each time step, (T,), of what is placed in slot b."""
-    count, row = rectangles
+    used, row = rectangles
     load[:] = 0
-    for k in range(count[b, 0]):
+    for k in range(used[b, 0]):
         for time in range(max(row[b, k, START], 0), min(row[b, k, END], load.size)):
             load[time] += row[b, k, HIGH] - row[b, k, LOW]
 
@@ -211,8 +211,8 @@ def load_profile(rectangles: Rectangles, b: int, load: I64) -> None:
 @kernel
 def peak(rectangles: Rectangles, b: int) -> int:
     """The highest occupied offset (exclusive) of slot b; 0 where nothing is placed."""
-    count, row = rectangles
+    used, row = rectangles
     top = 0
-    for k in range(count[b, 0]):
+    for k in range(used[b, 0]):
         top = max(top, row[b, k, HIGH])
     return top

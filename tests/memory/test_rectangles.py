@@ -99,7 +99,7 @@ def test_searches_agree_with_a_grid(seed: int) -> None:
         used = np.flatnonzero((grid >= 0).any(axis=0))
         assert rect.peak(store, 1) == used.max(initial=-1) + 1
     assert rect.peak(store, 0) == 0
-    lows = store.row[1, : store.count[1, 0], rect.LOW]
+    lows = store.row[1, : store.used[1, 0], rect.LOW]
     assert (np.diff(lows) >= 0).all()
 
 
