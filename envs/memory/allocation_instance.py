@@ -88,6 +88,7 @@ class AllocationProblem:
             self._keep("gaps", self.gaps[np.lexsort((self.gaps[:, 1], self.gaps[:, 0]))])
             self._validate_gaps()
         self._cut()
+        self._validate_fixed()
 
     def _keep(self, key: str, values: I64) -> None:
         values.setflags(write=False)
@@ -149,6 +150,18 @@ class AllocationProblem:
                     f"gaps: {gaps[row, 1:].tolist()} of buffer {self.ids[owner[row]]}; expected {expected}"
                 )
 
+    def _validate_fixed(self) -> None:
+        """Prescribed offsets must not collide among themselves."""
+        given = self.pieces[self.fixed[self.pieces[:, Pieces.BUFFER]] >= 0]
+        owner = given[:, Pieces.BUFFER]
+        low, high = (self.fixed[owner] + given[:, column] for column in (Pieces.LOW, Pieces.HIGH))
+        begin, end = given[:, Pieces.START], given[:, Pieces.END]
+        meet = (begin[:, None] < end) & (begin < end[:, None]) & (low[:, None] < high) & (low < high[:, None])
+        meet &= owner[:, None] < owner
+        if meet.any():
+            one, other = (self.ids[owner[index]] for index in np.argwhere(meet)[0])
+            raise InvalidInstanceError(f"fixed: buffers {one} and {other} collide; expected disjoint ones")
+
     def _cut(self) -> None:
         """Derive pieces, sections and their load."""
         pieces = np.zeros((self.num_buffers, 7), np.int64)
@@ -197,7 +210,9 @@ class AllocationProblem:
     @property
     def load_bound(self) -> int:
         """No allocation has a lower peak, bytes: the largest load of a section (or buffer, or fixed end)."""
-        return int(max(self.load.max(), self.size.max(), (self.fixed + self.size)[self.fixed >= 0].max(initial=0)))
+        return int(
+            max(self.load.max(), self.size.max(), (self.fixed + self.size)[self.fixed >= 0].max(initial=0))
+        )
 
     @property
     def unit(self) -> int:
