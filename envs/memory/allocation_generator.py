@@ -264,7 +264,8 @@ class GuillotineBuffers:
         for count in range(1, self.num_buffers):
             sides = parts[:count, [1, 3]] - parts[:count, [0, 2]]
             area = np.where((sides > 1).any(axis=1), sides.prod(axis=1), 0)
-            chosen = int(rng.choice(count, p=area / area.sum()))
+            total = np.cumsum(area)
+            chosen = int(np.searchsorted(total, rng.integers(total[-1]), side="right"))
             across = rng.random() < 0.5
             axis = int(across) if sides[chosen, int(across)] > 1 else int(not across)
             begin, end = parts[chosen, 2 * axis : 2 * axis + 2].tolist()

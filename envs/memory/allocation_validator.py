@@ -1,9 +1,9 @@
 """The independent judge of allocations: written from the problem's definition, and from nothing else.
 
 An allocation is encoded in a `Schedule` with one row for each buffer: `job` is the buffer, `task` 0, `resource` its
-offset, `start` and `end` its lifetime, `kind` "buffer". It is feasible if every buffer stands there once with its own lifetime, at
-an offset that is not negative, is a multiple of its alignment and equals the prescribed one if there is any; if no two
-buffers hold the same offset at the same time; and if all end within the capacity, where there is one.
+offset, `start` and `end` its lifetime, `kind` "buffer". It is feasible if every buffer stands there once with its own
+lifetime, at an offset that is not negative, is a multiple of its alignment and equals the prescribed one if there is
+any, and if no two buffers hold the same offset at the same time.
 """
 
 from __future__ import annotations
@@ -48,8 +48,7 @@ def offsets_of(problem: AllocationProblem, schedule: Schedule) -> NDArray[np.int
 def validate(problem: AllocationProblem, schedule: Schedule) -> int:
     """Check an allocation against its problem and compute the peak.
 
-    The capacity of a problem is checked only where the schedule's peak is asked to respect it: see `check_capacity`; an
-    allocation above it is a valid but worse one, since the peak is what is minimised.
+    An allocation above the problem's capacity is a valid one, since the peak is what is minimised; see `check_capacity`.
 
     Returns:
         The peak in bytes: the highest offset + size of any buffer.
