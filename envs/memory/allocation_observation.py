@@ -169,10 +169,14 @@ def _share(value: int, scale: float) -> np.float32:
 @inlined_kernel
 def write_start(memories: Memories, graph: Graph, b: int, mode: int) -> None:
     """Write slot b's dynamic columns at the start of an episode; the static ones stand there already."""
-    clock, buffer = memories.clock, memories.buffer
+    clock = memories.clock
     for i in range(clock[b, BUFFERS]):
         _write_buffer(memories, graph, b, i)
         graph.action_mask[b, i] = 0
+    for k in range(clock[b, LEFT]):
+        i = memories.waiting[b, k]
+        share = np.float32(1.0 / clock[b, BUFFERS])
+        graph.buffer_x[b, i, 3] = np.float32(memories.buffer[b, i, RIVALS]) * share
     for s in range(clock[b, SECTIONS]):
         _write_section(memories, graph, b, s)
     if mode != CANONICAL:
@@ -187,8 +191,17 @@ def write_placement(memories: Memories, graph: Graph, b: int, i: int, mode: int)
     clock = memories.clock
     _write_buffer(memories, graph, b, i)
     _forbid(graph, b, i)
-    for k in range(memories.changed[b, memories.changed.shape[1] - 1]):
-        j = memories.changed[b, k]
+    graph.buffer_x[b, i, 3] = 0.0
+    share = np.float32(1.0 / clock[b, BUFFERS])
+    for k in range(memories.met[b, memories.met.shape[1] - 1]):
+        j = memories.met[b, k]
+        rivals = np.float32(memories.buffer[b, j, RIVALS])
+        graph.buffer_x[b, j, 3] = rivals * share
+        if graph.action_mask[b, j]:
+            graph.candidate_x[b, j, 3] = rivals * share
+            graph.candidate_x[b, j, _RAW + 1] = rivals
+    for k in range(memories.moved[b, memories.moved.shape[1] - 1]):
+        j = memories.moved[b, k]
         _write_buffer(memories, graph, b, j)
         if graph.action_mask[b, j]:
             _write_candidate(memories, graph, b, j)
@@ -236,7 +249,6 @@ def _write_buffer(memories: Memories, graph: Graph, b: int, i: int) -> None:
     x[b, i, 0] = 1.0 if placed else 0.0
     x[b, i, 1] = _share(buffer[b, i, FLOOR], scale)
     x[b, i, 2] = _share(buffer[b, i, FLOOR] + buffer[b, i, SIZE], scale)
-    x[b, i, 3] = 0.0 if placed else np.float32(buffer[b, i, RIVALS] / memories.clock[b, BUFFERS])
 
 
 @inlined_kernel
@@ -260,9 +272,7 @@ def _write_candidate(memories: Memories, graph: Graph, b: int, i: int) -> None:
     x[b, i, 0] = _share(spot, scale)
     x[b, i, 1] = _share(top, scale)
     x[b, i, 2] = _share(max(0, top - clock[b, BOUND]), scale)
-    x[b, i, 3] = np.float32(buffer[b, i, RIVALS] / clock[b, BUFFERS])
-    x[b, i, _RAW] = np.float32(spot // clock[b, STEP])
-    x[b, i, _RAW + 1] = np.float32(buffer[b, i, RIVALS])
+    x[b, i, _RAW] = np.float32(np.floor(spot / clock[b, STEP]))
 
 
 @inlined_kernel
@@ -271,6 +281,8 @@ def _allow(memories: Memories, graph: Graph, b: int, i: int) -> None:
     graph.candidate_index[b, i, 0], graph.candidate_index[b, i, 1] = i, graph.fullest[b, i]
     for column in range(graph.candidate_x.shape[2]):
         graph.candidate_x[b, i, column] = graph.constant[b, i, column]
+    graph.candidate_x[b, i, 3] = graph.buffer_x[b, i, 3]
+    graph.candidate_x[b, i, _RAW + 1] = np.float32(memories.buffer[b, i, RIVALS])
     _write_candidate(memories, graph, b, i)
 
 

@@ -83,6 +83,7 @@ WAITING: Final = 4  # unplaced members
 TOP: Final = 5
 LOWEST_FLOOR: Final = 6  # of the unplaced members; the top where there are none
 WITNESS: Final = 7  # a member that has it, -1 if none
+_STALE: Final = -2  # in place of a witness: to be found anew
 
 
 class Memories(NamedTuple):
@@ -94,9 +95,8 @@ class Memories(NamedTuple):
     section: I64  # (B, S + 1, 8)
     member: NDArray[np.int32]  # (B, E) buffers by section
     waiting: NDArray[np.int32]  # (B, N) the unplaced buffers, in any order
-    changed: NDArray[
-        np.int32
-    ]  # (B, N + 1) buffers whose floor or spot the last placement moved; their number last
+    moved: NDArray[np.int32]  # (B, N + 1) buffers whose floor or spot the last placement moved; number last
+    met: NDArray[np.int32]  # (B, N + 1) buffers that the last placed one overlaps in time; number last
     touched: NDArray[np.int32]  # (B, S + 1) sections that the last placement changed; their number last
     placed: Rectangles
 
@@ -113,7 +113,8 @@ def make_memories(
         section=np.zeros((B, S + 1, 8), np.int64),
         member=np.zeros((B, num_incidences), np.int32),
         waiting=np.zeros((B, N), np.int32),
-        changed=np.zeros((B, N + 1), np.int32),
+        moved=np.zeros((B, N + 1), np.int32),
+        met=np.zeros((B, N + 1), np.int32),
         touched=np.zeros((B, S + 1), np.int32),
         placed=make_rectangles(B, num_pieces),
     )
@@ -226,20 +227,43 @@ def _raise_bound(memories: Memories, b: int) -> None:
 
 @inlined_kernel
 def place_buffer(memories: Memories, b: int, i: int, mode: int) -> None:
-    """Place the unplaced buffer i at its spot; `changed` and `touched` then say what that has moved."""
-    clock, buffer, piece = memories.clock, memories.buffer, memories.piece
-    section, waiting, touched = memories.section, memories.waiting, memories.touched
+    """Place the unplaced buffer i at its spot; `moved`, `met` and `touched` then say what that has changed."""
+    clock, buffer = memories.clock, memories.buffer
     offset = buffer[b, i, SPOT]
     buffer[b, i, OFFSET] = buffer[b, i, FLOOR] = offset
     _settle(memories, b, i)
     clock[b, BASE] = offset
     clock[b, BOUND] = max(clock[b, BOUND], offset + buffer[b, i, SIZE])
-    count, sections = 0, 0
+    _touch_own(memories, b, i)
+    _update_waiting(memories, b, i, mode)
+    _touch_others(memories, b)
+    for k in range(memories.touched[b, memories.touched.shape[1] - 1]):
+        _find_lowest(memories, b, memories.touched[b, k])
+    _raise_bound(memories, b)
+    clock[b, DECISIONS] += 1
+
+
+@inlined_kernel
+def _touch_own(memories: Memories, b: int, i: int) -> None:
+    """List the sections of buffer i, whose lowest floors are then to be found anew."""
+    buffer, piece, section, touched = memories.buffer, memories.piece, memories.section, memories.touched
+    count = 0
     for p in range(buffer[b, i, PIECE], buffer[b, i + 1, PIECE]):
         for s in range(piece[b, p, FIRST], piece[b, p, END_SECTION]):
-            touched[b, sections] = s
-            sections += 1
-    own, k = sections, 0
+            section[b, s, WITNESS] = _STALE
+            touched[b, count] = s
+            count += 1
+    touched[b, touched.shape[1] - 1] = count
+
+
+@inlined_kernel
+def _update_waiting(memories: Memories, b: int, i: int, mode: int) -> None:
+    """Take buffer i out of those that wait, and bring the others up to date with its placement."""
+    clock, buffer, waiting = memories.clock, memories.buffer, memories.waiting
+    moved, met, bound = memories.moved, memories.met, clock[b, BOUND]
+    num_moved, num_met, k = 0, 0, 0
+    lower, upper, offset = buffer[b, i, LOWER], buffer[b, i, UPPER], buffer[b, i, OFFSET]
+    top = offset + buffer[b, i, SIZE]
     while k < clock[b, LEFT]:
         j = waiting[b, k]
         if j == i:
@@ -247,43 +271,40 @@ def place_buffer(memories: Memories, b: int, i: int, mode: int) -> None:
             waiting[b, k] = waiting[b, clock[b, LEFT]]
             continue
         k += 1
-        if _is_moved(memories, b, i, j, mode):
-            memories.changed[b, count] = j
-            count += 1
-            clock[b, BOUND] = max(clock[b, BOUND], buffer[b, j, FLOOR] + buffer[b, j, SIZE])
-    memories.changed[b, memories.changed.shape[1] - 1] = count
-    for k in range(own):
-        section[b, touched[b, k], WITNESS] = -2  # of these the lowest floors are found last, with the others
-    for k in range(count):
-        j = memories.changed[b, k]
-        for p in range(buffer[b, j, PIECE], buffer[b, j + 1, PIECE]):
-            for s in range(piece[b, p, FIRST], piece[b, p, END_SECTION]):
-                if section[b, s, WITNESS] == j:
-                    section[b, s, WITNESS] = -2
-                    touched[b, sections] = s
-                    sections += 1
-    touched[b, touched.shape[1] - 1] = sections
-    for k in range(sections):
-        _find_lowest(memories, b, touched[b, k])
-    _raise_bound(memories, b)
-    clock[b, DECISIONS] += 1
+        floor, spot = buffer[b, j, FLOOR], buffer[b, j, SPOT]
+        least, size = floor, buffer[b, j, SIZE]
+        if mode == CANONICAL:
+            least = max(floor, offset + 1 if j < i else offset)
+        search = least != floor
+        if buffer[b, j, LOWER] < upper and lower < buffer[b, j, UPPER]:
+            buffer[b, j, RIVALS] -= 1
+            met[b, num_met] = j
+            num_met += 1
+            search |= mode == BEST_FIT or (offset < least + size and least < top)
+        if search:
+            _find_spot(memories, b, j, least, mode)
+            if buffer[b, j, FLOOR] != floor or buffer[b, j, SPOT] != spot:
+                moved[b, num_moved] = j
+                num_moved += 1
+                bound = max(bound, buffer[b, j, FLOOR] + size)
+    moved[b, moved.shape[1] - 1], met[b, met.shape[1] - 1] = num_moved, num_met
+    clock[b, BOUND] = bound
 
 
 @inlined_kernel
-def _is_moved(memories: Memories, b: int, i: int, j: int, mode: int) -> bool:
-    """Bring the unplaced buffer j up to date with the placement of i; whether its floor, spot or rivals changed."""
-    buffer = memories.buffer
-    offset, floor, spot = buffer[b, i, OFFSET], buffer[b, j, FLOOR], buffer[b, j, SPOT]
-    least = floor
-    if mode == CANONICAL:
-        least = max(floor, offset + 1 if j < i else offset)
-    overlap = buffer[b, j, LOWER] < buffer[b, i, UPPER] and buffer[b, i, LOWER] < buffer[b, j, UPPER]
-    if overlap:
-        buffer[b, j, RIVALS] -= 1
-    blocked = overlap and offset < least + buffer[b, j, SIZE] and least < offset + buffer[b, i, SIZE]
-    if blocked or least != floor or (overlap and mode == BEST_FIT):
-        _find_spot(memories, b, j, least, mode)
-    return overlap or buffer[b, j, FLOOR] != floor or buffer[b, j, SPOT] != spot
+def _touch_others(memories: Memories, b: int) -> None:
+    """List the sections whose lowest floor was that of a buffer that has moved."""
+    buffer, piece, section, touched = memories.buffer, memories.piece, memories.section, memories.touched
+    count = touched[b, touched.shape[1] - 1]
+    for k in range(memories.moved[b, memories.moved.shape[1] - 1]):
+        j = memories.moved[b, k]
+        for p in range(buffer[b, j, PIECE], buffer[b, j + 1, PIECE]):
+            for s in range(piece[b, p, FIRST], piece[b, p, END_SECTION]):
+                if section[b, s, WITNESS] == j:
+                    section[b, s, WITNESS] = _STALE
+                    touched[b, count] = s
+                    count += 1
+    touched[b, touched.shape[1] - 1] = count
 
 
 @inlined_kernel
