@@ -263,7 +263,9 @@ def _undo(tree: Tree, mark: int) -> None:
 
 
 @inlined_kernel
-def _open(tree: Tree, level: int, parent: int, count: int, first: int, last: int, base: int, rank: int) -> bool:
+def _open(
+    tree: Tree, level: int, parent: int, count: int, first: int, last: int, base: int, rank: int
+) -> bool:
     """Open a node for the `count` buffers of `tree.order[level]`; False if no more nodes may be opened."""
     node = tree.node[level]
     node[PARENT] = parent
@@ -369,7 +371,7 @@ def _search(tree: Tree, root: int, count: int, first: int, last: int) -> int:
         node = tree.node[level]
         if state == _DEAD:
             state = _place_next(tree, level) if node[NEXT] < node[FOUND] else FAILED
-        elif state == _WHOLE or state == _SPLIT:
+        elif state in (_WHOLE, _SPLIT):
             state, level = _descend(tree, level, state)
         else:
             level = node[PARENT]
