@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from makespan.envs.core.kernels import inlined_kernel
+from makespan.envs.core.kernels import inlined_kernel, kernel
 from makespan.envs.memory.mapping_state import (
     ALL_HBM,
     BACK,
@@ -73,7 +73,7 @@ def preferred_start(m: Mapping, b: int, lower: int, end: int, need: int, supply:
     return max(lower, latest_start(m, b, lower, end, more, supply))
 
 
-@inlined_kernel
+@kernel
 def store_end(m: Mapping, b: int, start: int, end: int, v: int, supply: int) -> int:
     """Exclusive end of the earliest copy of tensor v to HBM within the operations [start, end); 0 if it does not fit.
 
@@ -92,7 +92,7 @@ def store_end(m: Mapping, b: int, start: int, end: int, v: int, supply: int) -> 
     return 0
 
 
-@inlined_kernel
+@kernel
 def take_store(m: Mapping, b: int, v: int, start: int, end: int, supply: int) -> None:
     """Reserve the earliest copy of tensor v to HBM within the operations [start, end), which must hold it."""
     need, last = m.tensor[b, v, COPY_TIME], -1
@@ -133,7 +133,7 @@ def give_store_back(m: Mapping, b: int, v: int) -> None:
     m.tensor[b, v, OUT_START] = m.tensor[b, v, OUT_END] = 0
 
 
-@inlined_kernel
+@kernel
 def take_fetch(
     m: Mapping, b: int, need: int, start: int, end: int, supply: int, latest: bool
 ) -> tuple[int, int]:

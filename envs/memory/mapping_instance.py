@@ -63,6 +63,7 @@ class MappingInstance:
         tensor_donor: (T,) int32, the tensor in whose place it is written.
         access_benefit: (A,) int64 ps that its operation would be shorter if it alone were served from fast memory.
         access_remaining: (A,) int64 ps, benefits of the tensor from this access on.
+        access_uses: (A,) int32, accesses of the tensor from this one on.
         tensor_boundedness: (T,) float64 ps, XLA's memory boundedness (cost_analysis.cc): benefits and, where an operation
             is bound by compute, its negative slack, added up where both are positive, else the larger.
         capacity: Fast memory in alignment units.
@@ -95,6 +96,7 @@ class MappingInstance:
     tensor_donor: I32 = _derived()
     access_benefit: I64 = _derived()
     access_remaining: I64 = _derived()
+    access_uses: I32 = _derived()
     tensor_boundedness: NDArray[np.float64] = _derived()
     capacity: int = _derived()
     hbm_latency: int = _derived()
@@ -241,7 +243,7 @@ def _benefits(program: MemoryProgram, arrays: dict[str, NDArray[Any]]) -> dict[s
     compute, op_hbm = arrays["op_compute"][arrays["access_op"]], arrays["op_hbm"][arrays["access_op"]]
     moved = op_hbm - arrays["access_hbm"] + arrays["access_fast"]
     benefit = np.maximum(compute, op_hbm) - np.maximum(compute, moved)
-    remaining = benefit.copy()
+    remaining, uses = benefit.copy(), np.ones(program.num_accesses, np.int32)
     # the gain of an operand of a memory-bound operation, the negative slack of one of a compute-bound one
     bound = np.where(op_hbm > compute, op_hbm - moved, np.minimum(op_hbm - compute, 0)).astype(np.float64)
     boundedness = np.zeros(program.num_tensors)
@@ -249,6 +251,7 @@ def _benefits(program: MemoryProgram, arrays: dict[str, NDArray[Any]]) -> dict[s
         following = arrays["access_next"][access]
         if following >= 0:
             remaining[access] += remaining[following]
+            uses[access] += uses[following]
     for access, t in enumerate(arrays["access_tensor"].tolist()):
         if arrays["access_previous"][access] < 0:
             boundedness[t] = bound[access]
@@ -256,4 +259,9 @@ def _benefits(program: MemoryProgram, arrays: dict[str, NDArray[Any]]) -> dict[s
             boundedness[t] += bound[access]
         else:
             boundedness[t] = max(boundedness[t], bound[access])
-    return {"access_benefit": benefit, "access_remaining": remaining, "tensor_boundedness": boundedness}
+    return {
+        "access_benefit": benefit,
+        "access_remaining": remaining,
+        "access_uses": uses,
+        "tensor_boundedness": boundedness,
+    }

@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from makespan.envs.core.graph import CandidateType, EdgeType, Feature, GraphSchema, NodeType, raw
 from makespan.envs.core.kernels import inlined_kernel, kernel
 from makespan.envs.memory.mapping_copies import idle
+from makespan.envs.memory.mapping_instance import INPUT, OUTPUT, PARAMETER, MappingInstance
 from makespan.envs.memory.mapping_state import (
     ACCESSES,
     ALL_HBM,
+    BOUNDEDNESS,
     CAPACITY,
     CHOICE_END,
     CHOICE_OFFSET,
@@ -35,12 +37,10 @@ from makespan.envs.memory.mapping_state import (
     END,
     FAST,
     FETCH,
-    FIRST,
     HBM,
     HBM_LATENCY,
     HOST,
     KEEP,
-    LAST,
     LATENCY,
     LOAD,
     LOWER_BOUND,
@@ -48,12 +48,11 @@ from makespan.envs.memory.mapping_state import (
     OFFSET,
     OP,
     OPS,
-    PLACE,
-    PREVIOUS,
-    START,
+    REMAINING,
     STORE,
     TENSOR,
     UNITS,
+    USES,
     VALID,
     WRITE,
     Mapping,
@@ -61,7 +60,6 @@ from makespan.envs.memory.mapping_state import (
 from makespan.envs.memory.rectangles import Rectangles, largest_gap
 
 F32 = NDArray[np.float32]
-I64 = NDArray[np.int64]
 
 HORIZONS: Final = (1, 4, 16, 64)  # operations ahead (and behind) that the system's profile looks at
 
@@ -231,15 +229,15 @@ def _write_op(m: Mapping, graph: Graph, b: int, i: int, supply: int, now: int, s
 
 
 @inlined_kernel
-def write_tensor(m: Mapping, graph: Graph, b: int, v: int, following: int, benefit: I64, uses: I64) -> None:
+def write_tensor(m: Mapping, graph: Graph, b: int, v: int, following: int) -> None:
     """Write a tensor's row; `following` is its next undecided access, -1 if there is none."""
     host, x = m.tensor[b, v, HOST], graph.tensor_x
     x[b, v, 0] = 1.0 if host >= 0 else 0.0
     x[b, v, 1] = 1.0 if m.tensor[b, v, VALID] <= m.clock[b, OPS] else 0.0
     if following >= 0:
         x[b, v, 2] = np.float32(m.access[b, following, OP] / m.clock[b, OPS])
-        x[b, v, 3] = _clip(uses[b, following] / 10.0)
-        x[b, v, 4] = _clip(benefit[b, following] * _per_mean(m, b))
+        x[b, v, 3] = _clip(m.access[b, following, USES] / 10.0)
+        x[b, v, 4] = _clip(m.access[b, following, REMAINING] * _per_mean(m, b))
     else:
         x[b, v, 2] = 1.0
         x[b, v, 3] = x[b, v, 4] = 0.0
@@ -247,21 +245,20 @@ def write_tensor(m: Mapping, graph: Graph, b: int, v: int, following: int, benef
 
 
 @kernel
-def write_dynamic(
-    m: Mapping, graph: Graph, b: int, supply: int, remaining: I64, uses: I64, boundedness: I64
-) -> None:
+def write_dynamic(m: Mapping, graph: Graph, b: int, supply: int) -> None:
     """Write slot b's rows of operations that have changed, its system row and its candidates."""
     clock, scale = m.clock, _per_mean(m, b)
     a = min(clock[b, CURSOR], clock[b, ACCESSES] - 1)
     finished = clock[b, CURSOR] >= clock[b, ACCESSES]
     now = clock[b, OPS] if finished else m.access[b, a, OP]
-    for i in range(clock[b, DIRTY_LOW], min(clock[b, DIRTY_HIGH], clock[b, OPS])):
+    end = min(max(clock[b, DIRTY_HIGH], now + 1), clock[b, OPS])
+    for i in range(clock[b, DIRTY_LOW], end):
         _write_op(m, graph, b, i, supply, now, scale)
     clock[b, DIRTY_LOW], clock[b, DIRTY_HIGH] = now, 0
     _write_system(m, graph, b, supply, now, scale)
     for k in range(3):
         if graph.action_mask[b, k] and not finished:
-            _write_candidate(m, graph, b, a, k, remaining, uses, boundedness)
+            _write_candidate(m, graph, b, a, k)
         else:
             for column in range(graph.candidate_x.shape[2]):
                 graph.candidate_x[b, k, column] = 0.0
@@ -305,7 +302,7 @@ def _growth(m: Mapping, b: int, a: int, k: int) -> int:
 
 @inlined_kernel
 def _write_candidate(
-    m: Mapping, graph: Graph, b: int, a: int, k: int, remaining: I64, uses: I64, boundedness: I64
+    m: Mapping, graph: Graph, b: int, a: int, k: int
 ) -> None:
     access, tensor, x, clock = m.access, m.tensor, graph.candidate_x[b, k], m.clock
     i, v = access[b, a, OP], access[b, a, TENSOR]
@@ -325,20 +322,96 @@ def _write_candidate(
         copies += tensor[b, v, COPY_TIME]
     x[0], x[1], x[2], x[3] = k == DROP, k == KEEP, k == COPY, access[b, a, WRITE]
     x[4] = _clip(benefit * scale)
-    x[5] = _clip(remaining[b, a] * scale) if k != DROP else np.float32(0.0)
+    x[5] = _clip(access[b, a, REMAINING] * scale) if k != DROP else np.float32(0.0)
     x[6] = _clip(size)
     x[7] = np.float32(duration / num_ops)
     x[8] = _clip(area)
     x[9] = _clip(benefit / clock[b, HBM_LATENCY] / area) if area > 0.0 else np.float32(0.0)
-    x[10] = _clip(boundedness[b, v] * scale)
+    x[10] = _clip(tensor[b, v, BOUNDEDNESS] * scale)
     x[11] = _clip(tensor[b, v, COPY_TIME] * scale)
     x[12] = _clip(copies * scale)
     x[13] = np.float32(distance / num_ops)
-    x[14] = _clip(uses[b, a] / 10.0)
+    x[14] = _clip(access[b, a, USES] / 10.0)
     x[15] = np.float32(m.choice[b, k, CHOICE_OFFSET] / capacity) if k != DROP else np.float32(0.0)
     x[16] = _clip((m.op[b, i, COMPUTE] - other) * scale)
     x[17] = 1.0 if tensor[b, v, VALID] <= num_ops else 0.0
     x[_RAW] = min(tensor[b, v, UNITS], 2**24)
     x[_RAW + 1] = duration
     x[_RAW + 2] = distance
-    x[_RAW + 3] = uses[b, a]
+    x[_RAW + 3] = access[b, a, USES]
+
+
+def write_static(m: Mapping, buffers: dict[str, NDArray[Any]], b: int, instance: MappingInstance) -> None:
+    """Write slot b's graph at the start of an episode; the kernels complete it."""
+    program, O, A, T = instance.program, instance.num_ops, instance.num_accesses, instance.num_tensors  # noqa: E741
+    scale = O / instance.hbm_latency
+    for key in ("op", "region", "tensor", "system"):
+        buffers[f"{key}_x"][b] = 0.0
+    for key in ("op_parent", "sequence_index", "access_index", "candidate_index"):
+        buffers[key][b] = -1
+    buffers["access_x"][b] = 0.0
+    counts = {"op": O, "region": instance.num_regions, "tensor": T, "system": 1}
+    for key, count in counts.items():
+        buffers[f"{key}_count"][b, 0] = count
+    buffers["op_parent"][b, :O] = program.op_region
+    buffers["sequence_index"][b, 0, : O - 1] = np.arange(O - 1)
+    buffers["sequence_index"][b, 1, : O - 1] = np.arange(1, O)
+    buffers["access_index"][b, 0, :A] = instance.access_tensor
+    buffers["access_index"][b, 1, :A] = instance.access_op
+    bound = (instance.op_hbm - instance.op_compute) / np.maximum(
+        1, np.maximum(instance.op_hbm, instance.op_compute)
+    )
+    op_x = buffers["op_x"][b, :O, OP_STATIC:]
+    op_x[:] = _stack(instance.op_compute * scale, instance.op_hbm * scale, bound, np.arange(O) / O)
+    buffers["access_x"][b, :A] = _stack(
+        instance.access_write,
+        program.access_bytes / program.tensor_size[instance.access_tensor],
+        instance.access_hbm * scale,
+        instance.access_benefit * scale,
+    )
+    buffers["tensor_x"][b, :T, TENSOR_STATIC:] = _tensor_static(instance, scale)
+    _write_regions(buffers, b, instance, bound)
+    total = float(program.tensor_size.sum())
+    system = buffers["system_x"][b, 0]
+    system[_S["headroom"]] = instance.lower_bound / instance.hbm_latency
+    system[_S["pressure"]] = total / (total + instance.hardware.capacity)
+
+
+def _stack(*columns: NDArray[Any]) -> F32:
+    return np.stack([np.clip(column, -100.0, 100.0) for column in columns], axis=1).astype(np.float32)
+
+
+def _tensor_static(instance: MappingInstance, scale: float) -> F32:
+    O, kind = instance.num_ops, instance.tensor_kind  # noqa: E741
+    size = instance.tensor_units / instance.capacity
+    birth = instance.access_op[instance.tensor_first]
+    death = instance.access_op[instance.tensor_last]
+    benefit = instance.access_remaining[instance.tensor_first]
+    area = size * (death - birth + 1) / O
+    return _stack(
+        size,
+        instance.tensor_copy * scale,
+        benefit * scale,
+        benefit / instance.hbm_latency / area,
+        instance.access_uses[instance.tensor_first] / 10.0,
+        birth / O,
+        death / O,
+        kind == PARAMETER,
+        kind == INPUT,
+        kind == OUTPUT,
+        (instance.tensor_heir >= 0) | (instance.tensor_donor >= 0),
+    )
+
+
+def _write_regions(
+    buffers: dict[str, NDArray[Any]], b: int, instance: MappingInstance, bound: NDArray[np.float64]
+) -> None:
+    O, G, region = instance.num_ops, instance.num_regions, instance.program.op_region  # noqa: E741
+    length = np.maximum(np.bincount(region, minlength=G), 1)
+    latency = np.maximum(instance.op_compute, instance.op_hbm)
+    buffers["region_x"][b, :G] = _stack(
+        np.bincount(region, minlength=G) / O,
+        np.bincount(region, np.arange(O), G) / length / O,
+        np.bincount(region, latency, G) / instance.hbm_latency,
+        np.bincount(region, bound, G) / length,
+    )

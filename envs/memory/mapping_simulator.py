@@ -20,7 +20,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from makespan.envs.core.kernels import inlined_kernel
+from makespan.envs.core.kernels import inlined_kernel, kernel
 from makespan.envs.memory.mapping_copies import (
     EARLIEST,
     LATEST,
@@ -87,7 +87,7 @@ BEST: Final = 1
 HIGHEST: Final = 2
 
 
-@inlined_kernel
+@kernel
 def fit(m: Mapping, b: int, start: int, end: int, v: int, policy: int) -> int:
     """Offset for tensor v throughout the operations [start, end), -1 if there is no room."""
     units, capacity = m.tensor[b, v, UNITS], m.clock[b, CAPACITY]
@@ -100,7 +100,7 @@ def fit(m: Mapping, b: int, start: int, end: int, v: int, policy: int) -> int:
     return offset if offset + units <= capacity else -1
 
 
-@inlined_kernel
+@kernel
 def production_needs(m: Mapping, b: int, v: int, i: int, mode: int, supply: int) -> tuple[int, int]:
     """What producing tensor v in fast memory at operation i must reserve.
 
@@ -242,7 +242,7 @@ def _legal_output(m: Mapping, b: int, a: int, mask: NDArray[np.int8], mode: int,
     choice[b, KEEP, CHOICE_OFFSET], choice[b, KEEP, CHOICE_STORE] = offset, store
 
 
-@inlined_kernel
+@kernel
 def legal_actions(
     m: Mapping, b: int, mask: NDArray[np.int8], mode: int, supply: int, offsets: int, prefetch: int
 ) -> int:
@@ -332,7 +332,7 @@ def _copy(m: Mapping, b: int, a: int, supply: int, prefetch: int) -> None:
         _reserve_production(m, b, heir, i, choice[b, COPY, CHOICE_STORE], supply)
 
 
-@inlined_kernel
+@kernel
 def decide(m: Mapping, b: int, action: int, supply: int, prefetch: int) -> None:
     """Take a legal action for the access at the cursor, right after `legal_actions`, and move on to the next."""
     a = m.clock[b, CURSOR]

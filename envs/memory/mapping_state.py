@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from makespan.envs.core.kernels import inlined_kernel, kernel
+from makespan.envs.memory.mapping_instance import MappingInstance
 from makespan.envs.memory.rectangles import END as ROW_END
 from makespan.envs.memory.rectangles import START as ROW_START
 from makespan.envs.memory.rectangles import Rectangles, clear, find, is_free, make_rectangles, place, release
@@ -66,14 +67,16 @@ COST_FAST: Final = 3
 WRITE: Final = 4
 PREVIOUS: Final = 5
 NEXT: Final = 6
-BANNED: Final = 7  # 1 where a dead end has forced Drop
-PLACE: Final = 8  # DROP (also while undecided), KEEP or COPY
-START: Final = 9  # residence that this access began; END 0 if none
-END: Final = 10
-OFFSET: Final = 11
-IN_START: Final = 12  # operations [start, end) beside which the copy into fast memory runs; 0, 0 if none
-IN_END: Final = 13
-ACCESS_COLUMNS: Final = 14
+REMAINING: Final = 7  # ps that the tensor's accesses from this one on would save, each alone
+USES: Final = 8  # the tensor's accesses from this one on
+BANNED: Final = 9  # 1 where a dead end has forced Drop
+PLACE: Final = 10  # DROP (also while undecided), KEEP or COPY
+START: Final = 11  # residence that this access began; END 0 if none
+END: Final = 12
+OFFSET: Final = 13
+IN_START: Final = 14  # operations [start, end) beside which the copy into fast memory runs; 0, 0 if none
+IN_END: Final = 15
+ACCESS_COLUMNS: Final = 16
 
 # Columns of `Mapping.tensor`.
 UNITS: Final = 0
@@ -83,13 +86,14 @@ FIRST: Final = 3
 LAST: Final = 4
 HEIR: Final = 5
 DONOR: Final = 6
-HOST: Final = 7  # residence in which its last decided access left it, -1 if it is not in fast memory
-VALID: Final = 8  # first operation that may read it from HBM; FAR while HBM does not hold it
-BACK: Final = 9  # first part of its copy to HBM, -1 if there is none
-OUT_START: Final = 10  # operations [start, end) beside which that copy runs; 0, 0 if none
-OUT_END: Final = 11
-RELIED: Final = 12  # 1 once something depends on that copy
-TENSOR_COLUMNS: Final = 13
+BOUNDEDNESS: Final = 7  # ps, XLA's memory boundedness
+HOST: Final = 8  # residence in which its last decided access left it, -1 if it is not in fast memory
+VALID: Final = 9  # first operation that may read it from HBM; FAR while HBM does not hold it
+BACK: Final = 10  # first part of its copy to HBM, -1 if there is none
+OUT_START: Final = 11  # operations [start, end) beside which that copy runs; 0, 0 if none
+OUT_END: Final = 12
+RELIED: Final = 13  # 1 once something depends on that copy
+TENSOR_COLUMNS: Final = 14
 
 # Columns of `Mapping.part`.
 PART_OP: Final = 0
@@ -132,6 +136,33 @@ def make_mapping(num_slots: int, num_ops: int, num_accesses: int, num_tensors: i
         used=rectangles.used,
         row=rectangles.row,
     )
+
+
+def load_slot(m: Mapping, b: int, instance: MappingInstance) -> None:
+    """Put an instance into slot b; sizes are checked by the caller. `reset_slot` makes it ready."""
+    num_ops, num_accesses, num_tensors = instance.num_ops, instance.num_accesses, instance.num_tensors
+    m.clock[b] = 0
+    m.clock[b, : LOWER_BOUND + 1] = (
+        num_ops,
+        num_accesses,
+        num_tensors,
+        instance.capacity,
+        instance.hbm_latency,
+        instance.lower_bound,
+    )
+    op, access, tensor = m.op[b], m.access[b, :num_accesses], m.tensor[b, :num_tensors]
+    op[:num_ops, COMPUTE], op[:num_ops, ALL_HBM] = instance.op_compute, instance.op_hbm
+    op[: num_ops + 1, OP_FIRST] = instance.op_first
+    access[:, OP], access[:, TENSOR] = instance.access_op, instance.access_tensor
+    access[:, COST_HBM], access[:, COST_FAST] = instance.access_hbm, instance.access_fast
+    access[:, WRITE] = instance.access_write
+    access[:, PREVIOUS], access[:, NEXT] = instance.access_previous, instance.access_next
+    access[:, REMAINING], access[:, USES] = instance.access_remaining, instance.access_uses
+    tensor[:, UNITS], tensor[:, COPY_TIME] = instance.tensor_units, instance.tensor_copy
+    tensor[:, KIND] = instance.tensor_kind
+    tensor[:, FIRST], tensor[:, LAST] = instance.tensor_first, instance.tensor_last
+    tensor[:, HEIR], tensor[:, DONOR] = instance.tensor_heir, instance.tensor_donor
+    tensor[:, BOUNDEDNESS] = instance.tensor_boundedness.astype(np.int64)
 
 
 @kernel
@@ -198,7 +229,7 @@ def _change_load(m: Mapping, b: int, start: int, end: int, units: int) -> None:
         touch(m, b, start, end)
 
 
-@inlined_kernel
+@kernel
 def begin_residence(m: Mapping, b: int, a: int, start: int, end: int, offset: int) -> None:
     """Let access a begin a residence [start, end) at an offset, and its tensor live there."""
     v = m.access[b, a, TENSOR]
@@ -219,7 +250,7 @@ def can_extend(m: Mapping, b: int, host: int, end: int) -> bool:
     return is_free(Rectangles(m.used, m.row), b, m.access[b, host, END], end, low, high, host)
 
 
-@inlined_kernel
+@kernel
 def set_end(m: Mapping, b: int, host: int, end: int) -> None:
     """Let a residence end at `end` (exclusive), later or earlier than it did."""
     old = m.access[b, host, END]
