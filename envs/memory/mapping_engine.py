@@ -14,6 +14,7 @@ from makespan.envs.core.errors import InvalidInstanceError, UnknownNameError
 from makespan.envs.core.kernels import inlined_kernel, kernel
 from makespan.envs.core.schedule import Schedule
 from makespan.envs.memory.mapping_copies import EARLIEST, ELAPSED, IDLE, LATEST, PREFERRED
+from makespan.envs.memory.mapping_decoder import NO_CAP, drop_chain, place_chain
 from makespan.envs.memory.mapping_instance import MappingInstance
 from makespan.envs.memory.mapping_observation import (
     STATIC_KEYS,
@@ -34,6 +35,7 @@ from makespan.envs.memory.mapping_simulator import (
     culprit,
     decide,
     legal_actions,
+    legal_choices,
 )
 from makespan.envs.memory.mapping_state import (
     ACCESSES,
@@ -42,13 +44,20 @@ from makespan.envs.memory.mapping_state import (
     CURSOR,
     DECISIONS,
     DONOR,
+    DROP,
     FIRST,
+    COPY,
     HBM_LATENCY,
+    HEIR,
+    IN_END,
+    LAST_HEAD,
     LATENCY,
     LOWER_BOUND,
     NEXT,
+    OUT_END,
     PAID,
     PLACE,
+    PREVIOUS,
     REWINDS,
     TENSOR,
     TENSORS,
@@ -62,10 +71,12 @@ DeadEnds = Literal["safe", "drop_backup"]
 Supply = Literal["idle", "elapsed"]
 Offsets = Literal["lowest", "best", "highest"]
 Prefetch = Literal["latest", "preferred", "earliest"]
+Granularity = Literal["access", "tensor"]
 
 _DEAD_ENDS: Final = {"safe": SAFE, "drop_backup": DROP_BACKUP}
 _SUPPLIES: Final = {"idle": IDLE, "elapsed": ELAPSED}
 _OFFSETS: Final = {"lowest": LOWEST, "best": BEST, "highest": HIGHEST}
+_GRANULARITIES: Final = {"access": 0, "tensor": 1}
 _PREFETCHES: Final = {"latest": LATEST, "preferred": PREFERRED, "earliest": EARLIEST}
 
 
@@ -83,6 +94,7 @@ class Rules(NamedTuple):
     supply: int
     offsets: int
     prefetch: int
+    per_tensor: bool
     skip_forced: bool
 
 
@@ -97,6 +109,8 @@ class MappingRules:
         offset_policy: Which free offset a tensor takes.
         prefetch: When a copy into fast memory starts: as late as possible, with half as much time again as it needs,
             or as early as possible; where there is no room for so long a stay, as late as possible.
+        granularity: "access": a decision for each access; "tensor": one for each tensor, which takes what room there is
+            (`mapping_decoder`); tensors updated in place share one. Dead ends are no matter then.
         skip_forced: Take decisions with a single legal action inside the environment.
     """
 
@@ -104,6 +118,7 @@ class MappingRules:
     supply: Supply = "idle"
     offset_policy: Offsets = "lowest"
     prefetch: Prefetch = "latest"
+    granularity: Granularity = "access"
     skip_forced: bool = True
 
     def __post_init__(self) -> None:
@@ -116,6 +131,7 @@ class MappingRules:
             _named("supply", self.supply, _SUPPLIES),
             _named("offset_policy", self.offset_policy, _OFFSETS),
             _named("prefetch", self.prefetch, _PREFETCHES),
+            bool(_named("granularity", self.granularity, _GRANULARITIES)),
             bool(self.skip_forced),
         )
 
@@ -130,8 +146,18 @@ def _named(what: str, name: str, known: dict[str, int]) -> int:
 def _take(m: Mapping, graph: Graph, b: int, action: int, rules: Rules) -> None:
     """Take a legal action, and write what that changes."""
     a = m.clock[b, CURSOR]
-    decide(m, b, action, rules.supply, rules.prefetch)
     v = m.access[b, a, TENSOR]
+    if rules.per_tensor:
+        if action == DROP:
+            drop_chain(m, b, v)
+        else:
+            place_chain(m, b, v, action == COPY, rules.supply, rules.offsets, rules.prefetch, NO_CAP)
+        m.clock[b, CURSOR] = a + 1
+        while v >= 0:
+            write_tensor(m, graph, b, v, -1)
+            v = m.tensor[b, v, HEIR]
+        return
+    decide(m, b, action, rules.supply, rules.prefetch)
     write_tensor(m, graph, b, v, m.access[b, a, NEXT])
     donor = m.tensor[b, v, DONOR]
     if donor >= 0:
@@ -167,11 +193,13 @@ def _settle(m: Mapping, graph: Graph, b: int, rules: Rules, keep_last: bool) -> 
     """
     mask, clock = graph.action_mask, m.clock
     while True:
-        count = legal_actions(m, b, mask, rules.mode, rules.supply, rules.offsets, rules.prefetch)
-        last = clock[b, ACCESSES] - 1
-        if count == 0 and clock[b, CURSOR] <= last:
+        if rules.per_tensor:
+            count = legal_choices(m, b, mask)
+        else:
+            count = legal_actions(m, b, mask, rules.mode, rules.supply, rules.offsets, rules.prefetch)
+        if count == 0 and clock[b, CURSOR] < clock[b, ACCESSES]:
             _rewind(m, graph, b, rules)
-        elif count == 1 and rules.skip_forced and not (keep_last and clock[b, CURSOR] == last):
+        elif count == 1 and rules.skip_forced and not (keep_last and clock[b, LAST_HEAD] == clock[b, CURSOR]):
             action = 0
             while not mask[b, action]:
                 action += 1
@@ -218,11 +246,21 @@ def _make_batch(mapping: Mapping, graph: Graph, outcome: Outcome, rules: Rules) 
     return _Batch(mapping, graph, outcome, rules)  # type: ignore[no-untyped-call]
 
 
+@inlined_kernel
+def _last_decision(m: Mapping, b: int, per_tensor: bool) -> int:
+    """The last access at which a decision may be due."""
+    a = m.clock[b, ACCESSES] - 1
+    while per_tensor and (m.access[b, a, PREVIOUS] >= 0 or m.tensor[b, m.access[b, a, TENSOR], DONOR] >= 0):
+        a -= 1
+    return a
+
+
 @kernel
 def _start(batch: _Batch, b: int) -> None:
     """Start the instance that has been loaded into slot b."""
     m, graph, outcome = batch.mapping, batch.graph, batch.outcome
     reset_slot(m, b, False)
+    m.clock[b, LAST_HEAD] = _last_decision(m, b, batch.rules.per_tensor)
     _write_tensors(m, graph, b)
     _settle(m, graph, b, batch.rules, True)
     m.clock[b, PAID] = m.clock[b, HBM_LATENCY]
@@ -316,6 +354,32 @@ class MappingEngine:
         if instance is None:
             return Schedule.empty()
         return plan_of(self._mapping, slot, instance)
+
+    def report(self, slot: int) -> dict[str, float]:
+        """What the mapping in a slot amounts to.
+
+        Returns:
+            `speedup` over everything in HBM, `speedup_bound` that no mapping beats, `captured` share of the largest saving
+            that the bound allows, `copies` between the memories, `hbm_bytes` moved, and `rewinds` at dead ends.
+        """
+        instance, clock = self._instances[slot], self._mapping.clock[slot]
+        if instance is None:
+            return {}
+        saved = int(clock[HBM_LATENCY] - clock[LATENCY])
+        access = self._mapping.access[slot, : instance.num_accesses]
+        fetched = access[access[:, IN_END] > 0, TENSOR]
+        stored = np.flatnonzero(self._mapping.tensor[slot, : instance.num_tensors, OUT_END] > 0)
+        copied = np.concatenate([fetched, stored])
+        size = instance.program.tensor_size
+        read = instance.program.access_bytes[access[:, PLACE] == DROP]
+        return {
+            "speedup": instance.hbm_latency / int(clock[LATENCY]),
+            "speedup_bound": instance.hbm_latency / instance.lower_bound,
+            "captured": saved / max(1, instance.hbm_latency - instance.lower_bound),
+            "copies": float(copied.size),
+            "hbm_bytes": float(read.sum() + size[copied].sum()),
+            "rewinds": float(clock[REWINDS]),
+        }
 
     def clone(self, slot: int) -> tuple[NDArray[Any], ...]:
         """A token that `restore` turns back into the slot's present state."""

@@ -347,6 +347,30 @@ def decide(m: Mapping, b: int, action: int, supply: int, prefetch: int) -> None:
     m.clock[b, CURSOR] = a + 1
 
 
+@kernel
+def legal_choices(m: Mapping, b: int, mask: NDArray[np.int8]) -> int:
+    """As `legal_actions` with one decision for each tensor, or chain of tensors in one place, in order of first access.
+
+    The cursor moves on to the next such access. Keep may not fetch, Copy may; either takes what room there is.
+    """
+    mask[b, DROP] = mask[b, KEEP] = mask[b, COPY] = 0
+    m.choice[b] = 0
+    a, total = m.clock[b, CURSOR], m.clock[b, ACCESSES]
+    while a < total and (m.access[b, a, PREVIOUS] >= 0 or m.tensor[b, m.access[b, a, TENSOR], DONOR] >= 0):
+        a += 1
+    m.clock[b, CURSOR], m.clock[b, ALLOWED] = a, 0
+    if a >= total:
+        return 0
+    v = m.access[b, a, TENSOR]
+    mask[b, DROP], mask[b, KEEP] = 1, m.access[b, a, WRITE]
+    mask[b, COPY] = m.tensor[b, v, LAST] != a or not m.access[b, a, WRITE]
+    for k in (KEEP, COPY):
+        m.choice[b, k, CHOICE_START] = m.access[b, a, OP]
+        m.choice[b, k, CHOICE_END] = m.access[b, m.tensor[b, v, LAST], OP] + 1
+    m.clock[b, ALLOWED] = mask[b, DROP] + mask[b, KEEP] + mask[b, COPY]
+    return m.clock[b, ALLOWED]
+
+
 @inlined_kernel
 def culprit(m: Mapping, b: int) -> int:
     """At a dead end: the access in fast memory that has led there, which must be dropped instead."""

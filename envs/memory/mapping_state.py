@@ -46,7 +46,8 @@ FREE: Final = 11  # head of the list of unused parts
 DIRTY_LOW: Final = 12  # operations whose rows the last decisions have changed
 DIRTY_HIGH: Final = 13
 REWINDS: Final = 14
-CLOCK_COLUMNS: Final = 15
+LAST_HEAD: Final = 15  # the last access at which a decision may be due
+CLOCK_COLUMNS: Final = 16
 
 # Columns of `Mapping.op`.
 COMPUTE: Final = 0
