@@ -45,6 +45,12 @@ ENVIRONMENTS: Final = (
         f"{_MEMORY}.mapping_env:MemoryMappingVectorEnv",
         f"{_MEMORY}.mapping_family:MEMORY_MAPPING",
     ),
+    EnvEntry(
+        "makespan/MemoryAllocation-v0",
+        f"{_MEMORY}.allocation_env:MemoryAllocationEnv",
+        f"{_MEMORY}.allocation_env:MemoryAllocationVectorEnv",
+        f"{_MEMORY}.allocation_family:ALLOCATION",
+    ),
 )
 
 
