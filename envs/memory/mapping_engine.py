@@ -54,6 +54,7 @@ from makespan.envs.memory.mapping_state import (
     LATENCY,
     LOWER_BOUND,
     NEXT,
+    OP,
     OUT_END,
     PAID,
     PLACE,
@@ -62,6 +63,8 @@ from makespan.envs.memory.mapping_state import (
     TENSOR,
     TENSORS,
     Mapping,
+    forget,
+    keep_recent,
     load_slot,
     make_mapping,
     reset_slot,
@@ -158,6 +161,8 @@ def _take(m: Mapping, graph: Graph, b: int, action: int, rules: Rules) -> None:
             v = m.tensor[b, v, HEIR]
         return
     decide(m, b, action, rules.supply, rules.prefetch)
+    if a + 1 < m.clock[b, ACCESSES]:
+        forget(m, b, m.access[b, a + 1, OP])
     write_tensor(m, graph, b, v, m.access[b, a, NEXT])
     donor = m.tensor[b, v, DONOR]
     if donor >= 0:
@@ -179,6 +184,7 @@ def _rewind(m: Mapping, graph: Graph, b: int, rules: Rules) -> None:
     m.access[b, a, BANNED] = 1
     m.clock[b, REWINDS] += 1
     reset_slot(m, b, True)
+    keep_recent(m, b)
     _write_tensors(m, graph, b)
     for k in range(a):
         legal_actions(m, b, graph.action_mask, rules.mode, rules.supply, rules.offsets, rules.prefetch)
@@ -260,6 +266,8 @@ def _start(batch: _Batch, b: int) -> None:
     """Start the instance that has been loaded into slot b."""
     m, graph, outcome = batch.mapping, batch.graph, batch.outcome
     reset_slot(m, b, False)
+    if not batch.rules.per_tensor:  # whose searches reach far back
+        keep_recent(m, b)
     m.clock[b, LAST_HEAD] = _last_decision(m, b, batch.rules.per_tensor)
     _write_tensors(m, graph, b)
     _settle(m, graph, b, batch.rules, True)
@@ -324,7 +332,7 @@ class MappingEngine:
                 f"the environment was made for at most {self._limits}"
             )
         load_slot(self._mapping, slot, instance)
-        write_static(self._mapping, self.observation, slot, instance)
+        write_static(self.observation, slot, instance)
         _start(self._batch, slot)
         self._instances[slot] = instance
 

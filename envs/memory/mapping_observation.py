@@ -7,6 +7,7 @@ of operations, so that policies carry over between programs. Only what a decisio
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -56,8 +57,9 @@ from makespan.envs.memory.mapping_state import (
     VALID,
     WRITE,
     Mapping,
+    rectangles_since,
 )
-from makespan.envs.memory.rectangles import Rectangles, largest_gap
+from makespan.envs.memory.rectangles import largest_gap
 
 F32 = NDArray[np.float32]
 
@@ -284,7 +286,7 @@ def _write_system(m: Mapping, graph: Graph, b: int, supply: int, now: int, scale
             x[b, 0, _FREE + k] = np.float32(least / clock[b, CAPACITY])
             x[b, 0, _AHEAD + k] = _clip(ahead * scale)
             x[b, 0, _BEHIND + k] = _clip(behind * scale)
-            gap = largest_gap(Rectangles(m.used, m.row), b, now, now + step + 1, clock[b, CAPACITY])
+            gap = largest_gap(rectangles_since(m, b, now), b, now, now + step + 1, clock[b, CAPACITY])
             x[b, 0, _GAP + k] = np.float32(gap / clock[b, CAPACITY])
             k += 1
 
@@ -341,40 +343,53 @@ def _write_candidate(
     x[_RAW + 3] = access[b, a, USES]
 
 
-def write_static(m: Mapping, buffers: dict[str, NDArray[Any]], b: int, instance: MappingInstance) -> None:
-    """Write slot b's graph at the start of an episode; the kernels complete it."""
-    program, O, A, T = instance.program, instance.num_ops, instance.num_accesses, instance.num_tensors  # noqa: E741
+@lru_cache(maxsize=128)
+def _static_graph(instance: MappingInstance) -> dict[str, NDArray[Any]]:
+    """What does not change during an episode, without padding."""
+    program, O, A = instance.program, instance.num_ops, instance.num_accesses  # noqa: E741
     scale = O / instance.hbm_latency
-    for key in ("op", "region", "tensor", "system"):
+    bound = (instance.op_hbm - instance.op_compute) / np.maximum(
+        1, np.maximum(instance.op_hbm, instance.op_compute)
+    )
+    total = float(program.tensor_size.sum())
+    headroom = instance.lower_bound / instance.hbm_latency
+    return {
+        "op_parent": program.op_region,
+        "sequence_index": np.stack([np.arange(O - 1), np.arange(1, O)]),
+        "access_index": np.stack([instance.access_tensor, instance.access_op]),
+        "op": _stack(instance.op_compute * scale, instance.op_hbm * scale, bound, np.arange(O) / O),
+        "access_x": _stack(
+            instance.access_write,
+            program.access_bytes / program.tensor_size[instance.access_tensor],
+            instance.access_hbm * scale,
+            instance.access_benefit * scale,
+        ),
+        "tensor": _tensor_static(instance, scale),
+        "region_x": _regions(instance, bound),
+        "system": np.array([headroom, total / (total + instance.hardware.capacity)], np.float32),
+        "count": np.array([O, A, instance.num_tensors, instance.num_regions]),
+    }
+
+
+def write_static(buffers: dict[str, NDArray[Any]], b: int, instance: MappingInstance) -> None:
+    """Write slot b's graph at the start of an episode; the kernels complete it."""
+    static = _static_graph(instance)
+    O, A, T, G = static["count"].tolist()  # noqa: E741
+    for key in ("op", "region", "tensor"):
         buffers[f"{key}_x"][b] = 0.0
     for key in ("op_parent", "sequence_index", "access_index", "candidate_index"):
         buffers[key][b] = -1
     buffers["access_x"][b] = 0.0
-    counts = {"op": O, "region": instance.num_regions, "tensor": T, "system": 1}
-    for key, count in counts.items():
+    for key, count in {"op": O, "region": G, "tensor": T, "system": 1}.items():
         buffers[f"{key}_count"][b, 0] = count
-    buffers["op_parent"][b, :O] = program.op_region
-    buffers["sequence_index"][b, 0, : O - 1] = np.arange(O - 1)
-    buffers["sequence_index"][b, 1, : O - 1] = np.arange(1, O)
-    buffers["access_index"][b, 0, :A] = instance.access_tensor
-    buffers["access_index"][b, 1, :A] = instance.access_op
-    bound = (instance.op_hbm - instance.op_compute) / np.maximum(
-        1, np.maximum(instance.op_hbm, instance.op_compute)
-    )
-    op_x = buffers["op_x"][b, :O, OP_STATIC:]
-    op_x[:] = _stack(instance.op_compute * scale, instance.op_hbm * scale, bound, np.arange(O) / O)
-    buffers["access_x"][b, :A] = _stack(
-        instance.access_write,
-        program.access_bytes / program.tensor_size[instance.access_tensor],
-        instance.access_hbm * scale,
-        instance.access_benefit * scale,
-    )
-    buffers["tensor_x"][b, :T, TENSOR_STATIC:] = _tensor_static(instance, scale)
-    _write_regions(buffers, b, instance, bound)
-    total = float(program.tensor_size.sum())
-    system = buffers["system_x"][b, 0]
-    system[_S["headroom"]] = instance.lower_bound / instance.hbm_latency
-    system[_S["pressure"]] = total / (total + instance.hardware.capacity)
+    buffers["op_parent"][b, :O] = static["op_parent"]
+    buffers["sequence_index"][b, :, : O - 1] = static["sequence_index"]
+    buffers["access_index"][b, :, :A] = static["access_index"]
+    buffers["access_x"][b, :A] = static["access_x"]
+    buffers["op_x"][b, :O, OP_STATIC:] = static["op"]
+    buffers["tensor_x"][b, :T, TENSOR_STATIC:] = static["tensor"]
+    buffers["region_x"][b, :G] = static["region_x"]
+    buffers["system_x"][b, 0, _S["headroom"] : _S["headroom"] + 2] = static["system"]
 
 
 def _stack(*columns: NDArray[Any]) -> F32:
@@ -403,14 +418,13 @@ def _tensor_static(instance: MappingInstance, scale: float) -> F32:
     )
 
 
-def _write_regions(
-    buffers: dict[str, NDArray[Any]], b: int, instance: MappingInstance, bound: NDArray[np.float64]
-) -> None:
+def _regions(instance: MappingInstance, bound: NDArray[np.float64]) -> F32:
     O, G, region = instance.num_ops, instance.num_regions, instance.program.op_region  # noqa: E741
-    length = np.maximum(np.bincount(region, minlength=G), 1)
+    count = np.bincount(region, minlength=G)
+    length = np.maximum(count, 1)
     latency = np.maximum(instance.op_compute, instance.op_hbm)
-    buffers["region_x"][b, :G] = _stack(
-        np.bincount(region, minlength=G) / O,
+    return _stack(
+        count / O,
         np.bincount(region, np.arange(O), G) / length / O,
         np.bincount(region, latency, G) / instance.hbm_latency,
         np.bincount(region, bound, G) / length,
