@@ -198,7 +198,9 @@ class _Model:
 
     def _add_space(self, t: int, a: int, present: Any) -> None:
         units = int(self.instance.tensor_units[t])
-        interval = self.model.new_optional_fixed_size_interval_var(self.offset[a], units, present, f"space{a}")
+        interval = self.model.new_optional_fixed_size_interval_var(
+            self.offset[a], units, present, f"space{a}"
+        )
         self.space_intervals.append(interval)
 
     def _add_latency(self, upper: int) -> None:

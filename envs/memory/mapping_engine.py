@@ -41,12 +41,12 @@ from makespan.envs.memory.mapping_state import (
     ACCESSES,
     ALLOWED,
     BANNED,
+    COPY,
     CURSOR,
     DECISIONS,
     DONOR,
     DROP,
     FIRST,
-    COPY,
     HBM_LATENCY,
     HEIR,
     IN_END,
@@ -115,6 +115,7 @@ class MappingRules:
         granularity: "access": a decision for each access; "tensor": one for each tensor, which takes what room there is
             (`mapping_decoder`); tensors updated in place share one. Dead ends are no matter then.
         skip_forced: Take decisions with a single legal action inside the environment.
+        occupancy: (operations, bins) of an image of the fast memory beside the decision graph; (0, 0) for none.
     """
 
     dead_ends: DeadEnds = "safe"
@@ -123,9 +124,13 @@ class MappingRules:
     prefetch: Prefetch = "latest"
     granularity: Granularity = "access"
     skip_forced: bool = True
+    occupancy: tuple[int, int] = (0, 0)
 
     def __post_init__(self) -> None:
         self.compiled()
+        object.__setattr__(self, "occupancy", tuple(self.occupancy))  # JSON makes lists of tuples
+        if len(self.occupancy) != 2 or min(self.occupancy) < 0:
+            raise ValueError(f"occupancy: {self.occupancy}; expected two numbers >= 0, operations and bins")
 
     def compiled(self) -> Rules:
         """As the kernels know them; unknown names raise `UnknownNameError`."""
@@ -310,7 +315,7 @@ class MappingEngine:
     ) -> None:
         self._limits = (num_ops, num_accesses, num_tensors, num_regions)
         self.rules = rules or MappingRules()
-        self.schema = mapping_schema(*self._limits)
+        self.schema = mapping_schema(*self._limits, self.rules.occupancy)
         self.observation = self.schema.zeros(num_slots)
         self._graph = graph_views(self.observation)
         self._mapping = make_mapping(num_slots, num_ops, num_accesses, num_tensors)

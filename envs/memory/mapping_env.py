@@ -95,6 +95,7 @@ class MemoryMappingEnv(SchedulingEnv):
     * `prefetch`: "latest" (default), "preferred" or "earliest".
     * `granularity`: "access" (default) or "tensor".
     * `skip_forced`: take decisions with a single legal action inside the environment (default).
+    * `occupancy`: (operations, bins) of an image of the fast memory, time x offset, in the observation; none by default.
     * `illegal_action`: "random" (default), "noop" or "raise"; see `SchedulingEnv`.
     * `render_mode`: "ansi", "rgb_array" or "human".
 
@@ -115,12 +116,13 @@ class MemoryMappingEnv(SchedulingEnv):
         prefetch: Prefetch = "latest",
         granularity: Granularity = "access",
         skip_forced: bool = True,
+        occupancy: tuple[int, int] = (0, 0),
         illegal_action: IllegalAction = "random",
         render_mode: str | None = None,
         **parameters: Any,
     ) -> None:
         source = _generator(generator, instance, parameters)
-        rules = MappingRules(dead_ends, supply, offset_policy, prefetch, granularity, skip_forced)
+        rules = MappingRules(dead_ends, supply, offset_policy, prefetch, granularity, skip_forced, occupancy)
         engine = _engine(source.size, 1, rules)
         super().__init__(engine, source, illegal_action=illegal_action, render_mode=render_mode)
 
@@ -152,6 +154,7 @@ class MemoryMappingVectorEnv(SchedulingVectorEnv):
         prefetch: Prefetch = "latest",
         granularity: Granularity = "access",
         skip_forced: bool = True,
+        occupancy: tuple[int, int] = (0, 0),
         illegal_action: IllegalAction = "random",
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         copy: bool = True,
@@ -163,7 +166,7 @@ class MemoryMappingVectorEnv(SchedulingVectorEnv):
             source: Generator = FixedMappings(tuple(_find(one) for one in instances))
         else:
             source = _generator(generator, instance, parameters)
-        rules = MappingRules(dead_ends, supply, offset_policy, prefetch, granularity, skip_forced)
+        rules = MappingRules(dead_ends, supply, offset_policy, prefetch, granularity, skip_forced, occupancy)
         super().__init__(
             _engine(source.size, num_envs, rules),
             source,

@@ -13,10 +13,11 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from makespan.envs.core.graph import CandidateType, EdgeType, Feature, GraphSchema, NodeType, raw
+from makespan.envs.core.graph import CandidateType, EdgeType, Feature, NodeType, raw
 from makespan.envs.core.kernels import inlined_kernel, kernel
 from makespan.envs.memory.mapping_copies import idle
 from makespan.envs.memory.mapping_instance import INPUT, OUTPUT, PARAMETER, MappingInstance
+from makespan.envs.memory.mapping_occupancy import MappingSchema, write_occupancy
 from makespan.envs.memory.mapping_state import (
     ACCESSES,
     ALL_HBM,
@@ -109,10 +110,19 @@ SYSTEM_FEATURES: Final = (
     Feature("captured", "latency saved / largest saving that the bounds allow", high=1.0),
     Feature("headroom", "lower bound / latency with everything in HBM", high=1.0, static=True),
     Feature("pressure", "bytes of all tensors / (bytes of all tensors + capacity)", high=1.0, static=True),
-    *(Feature(f"free_{k}", f"least free memory of the next {k} operations / capacity", high=1.0) for k in HORIZONS),
-    *(Feature(f"gap_{k}", f"largest gap free for the next {k} operations / capacity", high=1.0) for k in HORIZONS),
+    *(
+        Feature(f"free_{k}", f"least free memory of the next {k} operations / capacity", high=1.0)
+        for k in HORIZONS
+    ),
+    *(
+        Feature(f"gap_{k}", f"largest gap free for the next {k} operations / capacity", high=1.0)
+        for k in HORIZONS
+    ),
     *(Feature(f"idle_{k}", f"HBM time left in the next {k} operations / mean latency") for k in HORIZONS),
-    *(Feature(f"idle_before_{k}", f"HBM time left in the last {k} operations / mean latency") for k in HORIZONS),
+    *(
+        Feature(f"idle_before_{k}", f"HBM time left in the last {k} operations / mean latency")
+        for k in HORIZONS
+    ),
 )
 ACCESS_FEATURES: Final = (
     Feature("is_write", "1 if the operation writes the tensor", high=1.0, static=True),
@@ -146,9 +156,11 @@ CANDIDATE_FEATURES: Final = (
 )
 
 
-def mapping_schema(num_ops: int, num_accesses: int, num_tensors: int, num_regions: int) -> GraphSchema:
-    """The decision graph of programs of at most this size."""
-    return GraphSchema(
+def mapping_schema(
+    num_ops: int, num_accesses: int, num_tensors: int, num_regions: int, occupancy: tuple[int, int] = (0, 0)
+) -> MappingSchema:
+    """The decision graph of programs of at most this size, with an image of (operations, bins) if asked for."""
+    return MappingSchema(
         nodes=(
             NodeType("op", num_ops, OP_FEATURES, "task", parent="region"),
             NodeType("region", num_regions, REGION_FEATURES, "job"),
@@ -160,6 +172,7 @@ def mapping_schema(num_ops: int, num_accesses: int, num_tensors: int, num_region
             EdgeType("access", "tensor", "op", num_accesses, ACCESS_FEATURES),
         ),
         candidates=CandidateType(3, ("op", "tensor"), CANDIDATE_FEATURES),
+        occupancy=occupancy,
     )
 
 
@@ -172,6 +185,7 @@ class Graph(NamedTuple):
     candidate_index: NDArray[np.int32]  # (B, 3, 2)
     candidate_x: F32
     action_mask: NDArray[np.int8]  # (B, 3)
+    occupancy: F32  # (B, 2, operations, bins), empty unless asked for
 
 
 STATIC_KEYS: Final = (
@@ -190,7 +204,8 @@ STATIC_KEYS: Final = (
 
 def graph_views(buffers: dict[str, NDArray[Any]]) -> Graph:
     """The kernels' view of a batch of observations."""
-    return Graph(**{key: buffers[key] for key in Graph._fields})
+    image = buffers.get("occupancy", np.zeros((len(buffers["op_x"]), 2, 0, 0), np.float32))
+    return Graph(**{key: buffers[key] for key in Graph._fields[:-1]}, occupancy=image)
 
 
 def _columns(features: tuple[Feature, ...]) -> dict[str, int]:
@@ -201,7 +216,9 @@ _OP: Final = _columns(OP_FEATURES)
 OP_STATIC: Final = _OP["compute"]
 TENSOR_STATIC: Final = _columns(TENSOR_FEATURES)["size"]
 _S: Final = _columns(SYSTEM_FEATURES)
-_FREE, _GAP, _AHEAD, _BEHIND = (_S[f"{name}_{HORIZONS[0]}"] for name in ("free", "gap", "idle", "idle_before"))
+_FREE, _GAP, _AHEAD, _BEHIND = (
+    _S[f"{name}_{HORIZONS[0]}"] for name in ("free", "gap", "idle", "idle_before")
+)
 _RAW: Final = _columns(CANDIDATE_FEATURES)["units"]
 
 
@@ -243,7 +260,9 @@ def write_tensor(m: Mapping, graph: Graph, b: int, v: int, following: int) -> No
     else:
         x[b, v, 2] = 1.0
         x[b, v, 3] = x[b, v, 4] = 0.0
-    x[b, v, 5] = np.float32(m.access[b, host, OFFSET] / m.clock[b, CAPACITY]) if host >= 0 else np.float32(0.0)
+    x[b, v, 5] = (
+        np.float32(m.access[b, host, OFFSET] / m.clock[b, CAPACITY]) if host >= 0 else np.float32(0.0)
+    )
 
 
 @kernel
@@ -258,6 +277,7 @@ def write_dynamic(m: Mapping, graph: Graph, b: int, supply: int) -> None:
         _write_op(m, graph, b, i, supply, now, scale)
     clock[b, DIRTY_LOW], clock[b, DIRTY_HIGH] = now, 0
     _write_system(m, graph, b, supply, now, scale)
+    write_occupancy(m, graph.occupancy, b, now)
     for k in range(3):
         if graph.action_mask[b, k] and not finished:
             _write_candidate(m, graph, b, a, k)
@@ -303,9 +323,7 @@ def _growth(m: Mapping, b: int, a: int, k: int) -> int:
 
 
 @inlined_kernel
-def _write_candidate(
-    m: Mapping, graph: Graph, b: int, a: int, k: int
-) -> None:
+def _write_candidate(m: Mapping, graph: Graph, b: int, a: int, k: int) -> None:
     access, tensor, x, clock = m.access, m.tensor, graph.candidate_x[b, k], m.clock
     i, v = access[b, a, OP], access[b, a, TENSOR]
     scale, num_ops, capacity = _per_mean(m, b), clock[b, OPS], clock[b, CAPACITY]

@@ -227,7 +227,9 @@ def _copy_operand(
 
 
 @inlined_kernel
-def _legal_output(m: Mapping, b: int, a: int, mask: NDArray[np.int8], mode: int, supply: int, offsets: int) -> None:
+def _legal_output(
+    m: Mapping, b: int, a: int, mask: NDArray[np.int8], mode: int, supply: int, offsets: int
+) -> None:
     i, v = m.access[b, a, OP], m.access[b, a, TENSOR]
     donor, choice = m.tensor[b, v, DONOR], m.choice
     if donor >= 0:
@@ -278,7 +280,7 @@ def legal_actions(
 @inlined_kernel
 def _leave(m: Mapping, b: int, a: int, supply: int) -> None:
     """The operand of access a leaves fast memory after its previous access; HBM holds it from then on."""
-    i, v, previous = m.access[b, a, OP], m.access[b, a, TENSOR], m.access[b, a, PREVIOUS]
+    v, previous = m.access[b, a, TENSOR], m.access[b, a, PREVIOUS]
     host, way = m.tensor[b, v, HOST], m.choice[b, DROP, CHOICE_STORE]
     if way > 0:
         give_store_back(m, b, v)

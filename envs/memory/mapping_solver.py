@@ -141,7 +141,9 @@ class PortfolioSolver:
 
     def solve(self, instance: MappingInstance, time_limit_s: float = 10.0, seed: int = 0) -> Solution:
         """The best mapping of the portfolio; limit and seed do not matter."""
-        options = [(offset, prefetch, NO_CAP) for offset in (BEST, LOWEST) for prefetch in (LATEST, PREFERRED)]
+        options = [
+            (offset, prefetch, NO_CAP) for offset in (BEST, LOWEST) for prefetch in (LATEST, PREFERRED)
+        ]
         options.append((BEST, PREFERRED, xla_cap(instance)))
         best, found = instance.hbm_latency, all_hbm(instance)
         for offset, prefetch, cap in options:

@@ -277,7 +277,9 @@ def _place(m: Mapping, b: int, owner: int, start: int, end: int, low: int, high:
 
 
 @inlined_kernel
-def _end_rectangle(rectangles: Rectangles, b: int, owner: int, start: int, end: int, low: int, high: int) -> None:
+def _end_rectangle(
+    rectangles: Rectangles, b: int, owner: int, start: int, end: int, low: int, high: int
+) -> None:
     """Let the rectangle of `owner` end at `end`; if it is not there, it begins at `start`."""
     k = find(rectangles, b, owner)
     if k < 0:
@@ -340,4 +342,3 @@ def hand_over(m: Mapping, b: int, host: int, a: int) -> None:
         units = m.tensor[b, v, UNITS]
         _place(m, b, a, i + 1, end, offset, offset + units)
         _change_load(m, b, i + 1, end, units)
-
