@@ -1,7 +1,7 @@
 """Named mapping problems: a program, a preset of hardware, and a capacity.
 
 A name is `program@MiB` on the default hardware (`forward-3@8`) or `program@hardware:MiB` (`forward-3@tpu_v5e_like:8`); without
-a capacity the preset's own is meant. Programs are the synthetic ones below, or JSON files by path.
+a capacity the preset's own is meant. Programs are the shipped ones, the synthetic ones below, or JSON files by path.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 
 from makespan.envs.core.errors import InvalidInstanceError, UnknownNameError
 from makespan.envs.core.family import BestKnown
+from makespan.envs.memory import library
 from makespan.envs.memory.hardware import MIB, get_hardware
 from makespan.envs.memory.mapping_generator import RandomPrograms, toy_mapping
 from makespan.envs.memory.mapping_instance import MappingInstance
@@ -30,12 +31,14 @@ _SYNTHETIC: Final = {"forward": 0.0, "training": 1.0}
 
 @functools.lru_cache(maxsize=64)
 def load_program(name: str) -> MemoryProgram:
-    """A program by name (`forward-0` .. `training-7`), or from a JSON file.
+    """A program by name (`resnet18_training_b4`, `forward-0` .. `training-7`), or from a JSON file.
 
     Raises:
         UnknownNameError: There is no such program, and no such file.
         InstanceFormatError: The file is malformed.
     """
+    if name in library.program_names():
+        return library.load_program(name)
     kind, _, seed = name.rpartition("-")
     if kind in _SYNTHETIC and seed.isdigit() and int(seed) in _SEEDS:
         draws = RandomPrograms(32, training=_SYNTHETIC[kind])
@@ -47,7 +50,7 @@ def load_program(name: str) -> MemoryProgram:
 
 def program_names() -> list[str]:
     """Names of all programs."""
-    return [f"{kind}-{seed}" for kind in _SYNTHETIC for seed in _SEEDS]
+    return [*(f"{kind}-{seed}" for kind in _SYNTHETIC for seed in _SEEDS), *library.program_names()]
 
 
 def _instance_sets() -> dict[str, tuple[str, ...]]:

@@ -284,12 +284,22 @@ class FixedMappings:
         return self.instances[int(rng.integers(len(self.instances)))]
 
 
-_GENERATORS: dict[str, Callable[..., Generator]] = {"random": RandomPrograms, "toy": Toy}
+def _generators() -> dict[str, Callable[..., Generator]]:
+    from makespan.envs.memory import mapping_synthetic as synthetic  # it builds on this module
+
+    return {
+        "random": RandomPrograms,
+        "toy": Toy,
+        "layered": synthetic.LayeredChain,
+        "series_parallel": synthetic.SeriesParallel,
+        "long_skips": synthetic.LongSkips,
+        "library": synthetic.LibraryMapping,
+    }
 
 
 def generator_names() -> list[str]:
     """Names that `make_generator` knows."""
-    return list(_GENERATORS)
+    return list(_generators())
 
 
 def make_generator(name: str, **parameters: Any) -> Generator:
@@ -304,9 +314,10 @@ def make_generator(name: str, **parameters: Any) -> Generator:
         TypeError: The generator has no such parameter.
         ValueError: A parameter is out of range.
     """
-    if name not in _GENERATORS:
-        raise UnknownNameError("generator", name, _GENERATORS)
-    build = _GENERATORS[name]
+    generators = _generators()
+    if name not in generators:
+        raise UnknownNameError("generator", name, generators)
+    build = generators[name]
     known = [f.name for f in fields(build) if f.init]  # type: ignore[arg-type]
     for parameter in parameters:
         if parameter not in known:
