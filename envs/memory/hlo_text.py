@@ -14,6 +14,7 @@ from makespan.envs.core.errors import InstanceFormatError
 _ARRAY: Final = re.compile(r"([a-z]+)(\d*)\w*\[([^\]]*)\]")
 _NAME: Final = re.compile(r"%?([\w.\-]+)\s*=\s*")
 _COMPUTATION: Final = re.compile(r"(ENTRY\s+)?%?([\w.\-]+)\s*(\(.*)?\{\s*$")
+_COMMENT: Final = re.compile(r"/\*.*?\*/")
 _WORDLESS: Final = {"pred": 8, "token": 0, "opaque": 0}  # bits of types whose name gives none
 
 
@@ -150,7 +151,7 @@ def parse_module(text: str, source: str) -> Module:
     computations: dict[str, Computation] = {}
     current: Computation | None = None
     for number, raw in enumerate(text.splitlines(), 1):
-        line = raw.strip()
+        line = _COMMENT.sub("", raw).strip()
         if line.startswith("HloModule"):
             name = line.split()[1].rstrip(",") if len(line.split()) > 1 else ""
             aliases = _aliases(line)
