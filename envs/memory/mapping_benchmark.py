@@ -1,7 +1,8 @@
 """Named mapping problems: a program, a preset of hardware, and a capacity.
 
-A name is `program@MiB` on the default hardware (`forward-3@8`) or `program@hardware:MiB` (`forward-3@tpu_v5e_like:8`); without
-a capacity the preset's own is meant. Programs are the shipped ones, the synthetic ones below, or JSON files by path.
+A name is `program@MiB` on the default hardware (`unet_training_b1@32`) or `program@hardware:MiB`
+(`unet_training_b1@tpu_v5e_like:32`); without a capacity the preset's own is meant. Programs are the shipped ones (`library`),
+the synthetic ones below, or JSON files by path.
 """
 
 from __future__ import annotations
@@ -19,30 +20,32 @@ from makespan.envs.core.errors import InvalidInstanceError, UnknownNameError
 from makespan.envs.core.family import BestKnown
 from makespan.envs.memory import library
 from makespan.envs.memory.hardware import MIB, get_hardware
-from makespan.envs.memory.mapping_generator import RandomPrograms, toy_mapping
+from makespan.envs.memory.mapping_generator import TOY_OPTIMUM, toy_mapping
 from makespan.envs.memory.mapping_instance import MappingInstance
+from makespan.envs.memory.mapping_synthetic import LayeredChain, LongSkips, SeriesParallel
 from makespan.envs.memory.program import MemoryProgram
 
 DEFAULT_HARDWARE: Final = "tpu_v4i_like"
-CAPACITIES: Final = (2, 4, 8)  # MiB, for the synthetic programs
-_SEEDS: Final = range(8)
-_SYNTHETIC: Final = {"forward": 0.0, "training": 1.0}
+CAPACITIES: Final = (8, 32, 128)
+"""MiB at which the shipped programs are posed."""
+_SYNTHETIC: Final = {"layered": LayeredChain, "series_parallel": SeriesParallel, "long_skips": LongSkips}
+_SYNTHETIC_CAPACITIES: Final = (2, 8)
+_SEEDS: Final = range(4)
 
 
 @functools.lru_cache(maxsize=64)
 def load_program(name: str) -> MemoryProgram:
-    """A program by name (`resnet18_training_b4`, `forward-0` .. `training-7`), or from a JSON file.
+    """A program by name, shipped or synthetic (`layered-0` .. `long_skips-3`, odd ones are training steps), or a JSON file.
 
     Raises:
         UnknownNameError: There is no such program, and no such file.
         InstanceFormatError: The file is malformed.
     """
-    if name in library.program_names():
-        return library.load_program(name)
     kind, _, seed = name.rpartition("-")
     if kind in _SYNTHETIC and seed.isdigit() and int(seed) in _SEEDS:
-        draws = RandomPrograms(32, training=_SYNTHETIC[kind])
-        return draws.sample(np.random.default_rng(int(seed))).program
+        return _SYNTHETIC[kind](training=int(seed) % 2).sample_program(np.random.default_rng(int(seed)))
+    if name in library.program_names():
+        return library.load_program(name)
     if Path(name).is_file():
         return MemoryProgram.load(name)
     raise UnknownNameError("program", name, program_names())
@@ -50,19 +53,30 @@ def load_program(name: str) -> MemoryProgram:
 
 def program_names() -> list[str]:
     """Names of all programs."""
-    return [*(f"{kind}-{seed}" for kind in _SYNTHETIC for seed in _SEEDS), *library.program_names()]
+    return [*library.program_names(), *(f"{kind}-{seed}" for kind in _SYNTHETIC for seed in _SEEDS)]
 
 
 def _instance_sets() -> dict[str, tuple[str, ...]]:
-    sets = {
-        kind: tuple(f"{kind}-{seed}@{capacity}" for seed in _SEEDS for capacity in CAPACITIES)
-        for kind in _SYNTHETIC
-    }
-    return {"synthetic": sets["forward"] + sets["training"], **sets, "toy": ("toy",)}
+    shipped = library.program_names()
+    sets = {"traced": tuple(f"{program}@{mib}" for program in shipped for mib in CAPACITIES)}
+    for mib in CAPACITIES:
+        sets[f"traced{mib}"] = tuple(f"{program}@{mib}" for program in shipped)
+    for kind in ("inference", "training"):
+        sets[kind] = tuple(name for name in sets["traced"] if f"_{kind}_" in name)
+    for model in dict.fromkeys(library.model_of(program) for program in shipped):
+        sets[model] = tuple(name for name in sets["traced"] if library.model_of(name.split("@")[0]) == model)
+    sets["synthetic"] = tuple(
+        f"{kind}-{seed}@{mib}" for kind in _SYNTHETIC for seed in _SEEDS for mib in _SYNTHETIC_CAPACITIES
+    )
+    return {**sets, "toy": ("toy",)}
 
 
 INSTANCE_SETS: Mapping[str, tuple[str, ...]] = MappingProxyType(_instance_sets())
-"""Set name -> names of its instances."""
+"""Set name -> names of its instances.
+
+`traced` holds every shipped program at 8, 32 and 128 MiB, `traced8` .. `traced128` those at one capacity, `inference` and
+`training` those of one kind, and each model has a set (`unet`). Many are trivial at some capacity: look at the bounds.
+"""
 
 
 @functools.cache
@@ -117,6 +131,4 @@ def best_known(instance: MappingInstance | str) -> BestKnown | None:
     name = instance if isinstance(instance, str) else instance.name
     if name != "toy":
         return None
-    from makespan.envs.memory.mapping_generator import TOY_OPTIMUM
-
     return BestKnown(TOY_OPTIMUM, TOY_OPTIMUM, "solved by hand")

@@ -37,7 +37,7 @@ def _generator(
             raise ValueError("instance: given together with a generator; expected one of the two")
         return FixedMappings((_find(instance),))
     if generator is None or isinstance(generator, str):
-        return make_generator(generator or "random", **parameters)
+        return make_generator(generator or "layered", **parameters)
     if parameters:
         raise ValueError(
             f"{', '.join(parameters)}: given together with a generator object, which has its own"
@@ -87,7 +87,7 @@ class MemoryMappingEnv(SchedulingEnv):
 
     ## Arguments
     * `generator`: a generator object, or a generator's name with its parameters as further keywords
-      (`generator="random", num_layers=48, training=1.0`).
+      (`generator="layered", num_ops=48, training=1.0`); default: layered programs of 32 operations.
     * `instance`: one instance, or its name (`mapping_benchmark`), for every episode.
     * `dead_ends`: "safe" (default) or "drop_backup"; see `MappingRules`, also for the following.
     * `supply`: "idle" (default), or "elapsed" for comparison with XLA's copy model.
