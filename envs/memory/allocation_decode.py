@@ -68,7 +68,7 @@ def spot(layout: Layout, i: int, fit: int) -> int:
     if fit == BEST and last - first == 1:
         size = layout.size[i]
         return best_fit(layout.placed, 0, piece[first, 0], piece[first, 1], size, alignment, NO_CEILING)
-    offset, before = np.int64(0), np.int64(-1)
+    offset, before = 0, -1
     while offset != before:
         before = offset
         for p in range(first, last):
@@ -83,7 +83,7 @@ def spot(layout: Layout, i: int, fit: int) -> int:
 def decode(layout: Layout, order: I64, fit: int) -> int:
     """Place the buffers in an order, each at its spot, prescribed ones first; returns the peak."""
     clear(layout.placed, 0)
-    peak = np.int64(0)
+    peak = 0
     for i in range(layout.size.size):
         if layout.fixed[i] >= 0:
             put(layout, i, layout.fixed[i])
