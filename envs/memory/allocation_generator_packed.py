@@ -19,7 +19,8 @@ class GuillotineBuffers:
     """Perfect packings: the rectangle horizon x capacity is cut in two, again and again, until there are enough parts.
 
     Every moment is full, so the load bound is the capacity, and the cuts themselves reach it: the optimum is known. A part
-    is chosen with probability proportional to its area and cut across time or space at a uniform moment or offset.
+    is chosen with probability proportional to its area, and its time or its space with probability proportional to its share
+    of the rectangle's; the cut is uniform.
 
     Attributes:
         num_buffers: Parts.
@@ -63,8 +64,10 @@ class GuillotineBuffers:
             area = np.where((sides > 1).any(axis=1), sides.prod(axis=1), 0)
             total = np.cumsum(area)
             chosen = int(np.searchsorted(total, rng.integers(total[-1]), side="right"))
-            across = rng.random() < 0.5
-            axis = int(across) if sides[chosen, int(across)] > 1 else int(not across)
+            width, height = sides[chosen] / (self.horizon, self.units)
+            axis = int(rng.random() * (width + height) < height)
+            if sides[chosen, axis] == 1:
+                axis = 1 - axis
             begin, end = parts[chosen, 2 * axis : 2 * axis + 2].tolist()
             at = int(rng.integers(begin + 1, end))
             parts[count] = parts[chosen]

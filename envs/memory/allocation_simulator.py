@@ -132,7 +132,7 @@ def reset_slot(memories: Memories, b: int, mode: int) -> None:
         section[b, s, UNPLACED], section[b, s, TOP] = section[b, s, LOAD], 0
         section[b, s, WAITING] = section[b, s + 1, MEMBER] - section[b, s, MEMBER]
     for i in range(num_buffers):
-        buffer[b, i, OFFSET] = buffer[b, i, FIXED]
+        buffer[b, i, OFFSET] = buffer[b, i, FLOOR] = buffer[b, i, FIXED]
         if buffer[b, i, FIXED] >= 0:
             _settle(memories, b, i)
         else:
@@ -195,11 +195,19 @@ def _find_spot(memories: Memories, b: int, i: int, floor: int, mode: int) -> Non
         if last - first == 1:
             break
     buffer[b, i, FLOOR] = buffer[b, i, SPOT] = offset
-    if mode == BEST_FIT and last - first == 1:
+    if mode == BEST_FIT and _is_whole(memories, b, i):
         buffer[b, i, SPOT] = best_fit(
             memories.placed, b, buffer[b, i, LOWER], buffer[b, i, UPPER], buffer[b, i, SIZE], alignment,
             NO_CEILING,
         )  # fmt: skip
+
+
+@inlined_kernel
+def _is_whole(memories: Memories, b: int, i: int) -> bool:
+    """Whether buffer i has no gaps: its first piece is all of it."""
+    buffer, piece, p = memories.buffer, memories.piece, memories.buffer[b, i, PIECE]
+    lifetime, held = buffer[b, i, UPPER] - buffer[b, i, LOWER], piece[b, p, HIGH] - piece[b, p, LOW]
+    return piece[b, p, END] - piece[b, p, START] == lifetime and held == buffer[b, i, SIZE]
 
 
 @inlined_kernel
