@@ -39,7 +39,8 @@ EXAMPLE_OPTIMUM: Final = 12
 
 _GENERATED: Final[dict[str, Generator]] = {
     "guillotine50": GuillotineBuffers(50),
-    "guillotine200": GuillotineBuffers(200, horizon=64, units=4096),
+    "guillotine200": GuillotineBuffers(200, horizon=128, units=4096),
+    "slack200": GuillotineBuffers(200, horizon=128, units=4096, slack=0.1),
     "random50": RandomProgram(50),
     "random200": RandomProgram(200, num_steps=100, max_lag=40),
     "uniform50": UniformBuffers(50),
@@ -134,6 +135,6 @@ def best_known(instance: AllocationProblem | str) -> BestKnown | None:
         return BestKnown(TOY_OPTIMUM, TOY_OPTIMUM, "solved by hand")
     if problem.name == "minimalloc-example":
         return BestKnown(EXAMPLE_OPTIMUM, EXAMPLE_OPTIMUM, "google/minimalloc, commit 9f5cf81, Apache-2.0")
-    if problem.name.startswith("guillotine"):
+    if problem.name.startswith("guillotine") and problem.capacity == problem.load_bound:
         return BestKnown(problem.capacity, problem.capacity, "optimal by construction")
     return None

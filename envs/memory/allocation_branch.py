@@ -195,7 +195,7 @@ def _sections_fit(tree: Tree, level: int, count: int, first: int, last: int, bas
 def _candidates(tree: Tree, level: int, count: int, base: int, base_rank: int) -> int:
     """Write the buffers that may be placed next, by floor and rank; returns how many there are."""
     item, order = tree.item, tree.order[level]
-    least = np.int64(2**62)
+    least = 2**62
     for k in range(count):
         least = min(least, item[order[k], FLOOR] + item[order[k], SIZE])
     found = 0
@@ -252,7 +252,7 @@ def _search(tree: Tree, level: int, count: int, first: int, last: int, base: int
     counter[NODES] -= 1
     found = _candidates(tree, level, count, base, base_rank)
     for c in range(found):
-        i = np.int64(tree.candidate[level, c])
+        i = int(tree.candidate[level, c])
         mark, offset = counter[TRAIL], item[i, FLOOR]
         item[i, OFFSET] = offset
         fits, covered = _raise_floors(tree, i)

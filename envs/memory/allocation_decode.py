@@ -32,6 +32,7 @@ class Layout(NamedTuple):
     size: I64  # (N,)
     alignment: I64  # (N,)
     fixed: I64  # (N,) -1 where free
+    whole: NDArray[np.bool_]  # (N,) without gaps
     piece_first: I64  # (N + 1,)
     piece: I64  # (P, 4) start, end, low, high
     offset: I64  # (N,)
@@ -44,6 +45,7 @@ def make_layout(problem: AllocationProblem) -> Layout:
         problem.size,
         problem.alignment,
         problem.fixed,
+        ~np.isin(np.arange(problem.num_buffers), problem.gaps[:, 0]),
         problem.piece_first,
         np.ascontiguousarray(problem.pieces[:, Pieces.START : Pieces.FIRST]),
         np.full(problem.num_buffers, -1, np.int64),
@@ -65,10 +67,10 @@ def spot(layout: Layout, i: int, fit: int) -> int:
     """Where buffer i goes: its lowest feasible offset, or the lowest of the smallest gap that holds it."""
     first, last = layout.piece_first[i], layout.piece_first[i + 1]
     piece, alignment = layout.piece, layout.alignment[i]
-    if fit == BEST and last - first == 1:
+    if fit == BEST and layout.whole[i]:
         size = layout.size[i]
         return best_fit(layout.placed, 0, piece[first, 0], piece[first, 1], size, alignment, NO_CEILING)
-    offset, before = np.int64(0), np.int64(-1)
+    offset, before = 0, -1
     while offset != before:
         before = offset
         for p in range(first, last):
@@ -83,7 +85,7 @@ def spot(layout: Layout, i: int, fit: int) -> int:
 def decode(layout: Layout, order: I64, fit: int) -> int:
     """Place the buffers in an order, each at its spot, prescribed ones first; returns the peak."""
     clear(layout.placed, 0)
-    peak = np.int64(0)
+    peak = 0
     for i in range(layout.size.size):
         if layout.fixed[i] >= 0:
             put(layout, i, layout.fixed[i])

@@ -42,7 +42,7 @@ def _generator(
             raise ValueError("instance: given together with a generator; expected one of the two")
         return FixedProblems((_find(instance),))
     if generator is None or isinstance(generator, str):
-        return make_generator(generator or "random", **parameters)
+        return make_generator(generator or "guillotine", **parameters)
     if parameters:
         raise ValueError(
             f"{', '.join(parameters)}: given together with a generator object, which has its own"
@@ -97,7 +97,7 @@ class MemoryAllocationEnv(SchedulingEnv):
 
     ## Arguments
     * `generator`: a generator object, or a generator's name with its parameters as further keywords
-      (`generator="guillotine", num_buffers=100`); default: `random` (straight-line programs, 50 buffers).
+      (`generator="random", num_buffers=100`); default: `guillotine` (50 buffers, lowest peak known).
     * `instance`: one instance, its name ("toy"), or the path of a file in MiniMalloc's format, for every episode.
     * `fit`: "lowest" (default) or "best".
     * `canonical`: restrict the order as said above; for `fit="lowest"`.
@@ -136,8 +136,9 @@ class MemoryAllocationEnv(SchedulingEnv):
             return rendered
         from makespan.envs.core import gantt
         from makespan.envs.memory import memory_map
+        from makespan.envs.memory.allocation_map import allocation_map
 
-        plan = memory_map.allocation_map(self.instance, self.schedule())
+        plan = allocation_map(self.instance, self.schedule())
         if self.render_mode == "ansi":
             return memory_map.ansi(plan)
         frame = memory_map.rgb_array(plan)

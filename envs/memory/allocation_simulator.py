@@ -132,7 +132,7 @@ def reset_slot(memories: Memories, b: int, mode: int) -> None:
         section[b, s, UNPLACED], section[b, s, TOP] = section[b, s, LOAD], 0
         section[b, s, WAITING] = section[b, s + 1, MEMBER] - section[b, s, MEMBER]
     for i in range(num_buffers):
-        buffer[b, i, OFFSET] = buffer[b, i, FIXED]
+        buffer[b, i, OFFSET] = buffer[b, i, FLOOR] = buffer[b, i, FIXED]
         if buffer[b, i, FIXED] >= 0:
             _settle(memories, b, i)
         else:
@@ -184,7 +184,7 @@ def _find_spot(memories: Memories, b: int, i: int, floor: int, mode: int) -> Non
     """Find the lowest feasible offset of buffer i that is not below `floor`, and where it would be placed."""
     buffer, piece = memories.buffer, memories.piece
     first, last = buffer[b, i, PIECE], buffer[b, i + 1, PIECE]
-    alignment, offset, before = buffer[b, i, ALIGNMENT], floor, np.int64(-1)
+    alignment, offset, before = buffer[b, i, ALIGNMENT], floor, -1
     while offset != before:  # each piece alone is found in one pass; what one needs may move another
         before = offset
         for p in range(first, last):
@@ -195,7 +195,7 @@ def _find_spot(memories: Memories, b: int, i: int, floor: int, mode: int) -> Non
         if last - first == 1:
             break
     buffer[b, i, FLOOR] = buffer[b, i, SPOT] = offset
-    if mode == BEST_FIT and last - first == 1:
+    if mode == BEST_FIT and _is_whole(memories, b, i):
         buffer[b, i, SPOT] = best_fit(
             memories.placed, b, buffer[b, i, LOWER], buffer[b, i, UPPER], buffer[b, i, SIZE], alignment,
             NO_CEILING,
@@ -203,14 +203,22 @@ def _find_spot(memories: Memories, b: int, i: int, floor: int, mode: int) -> Non
 
 
 @inlined_kernel
+def _is_whole(memories: Memories, b: int, i: int) -> bool:
+    """Whether buffer i has no gaps: its first piece is all of it."""
+    buffer, piece, p = memories.buffer, memories.piece, memories.buffer[b, i, PIECE]
+    lifetime, held = buffer[b, i, UPPER] - buffer[b, i, LOWER], piece[b, p, HIGH] - piece[b, p, LOW]
+    return piece[b, p, END] - piece[b, p, START] == lifetime and held == buffer[b, i, SIZE]
+
+
+@inlined_kernel
 def _find_lowest(memories: Memories, b: int, s: int) -> None:
     """Find the lowest floor of the unplaced members of section s."""
     buffer, section = memories.buffer, memories.section
-    lowest, witness = np.int64(NO_CEILING), np.int64(-1)
+    lowest, witness = NO_CEILING, -1
     for k in range(section[b, s, MEMBER], section[b, s + 1, MEMBER]):
         i = memories.member[b, k]
         if buffer[b, i, OFFSET] < 0 and buffer[b, i, FLOOR] < lowest:
-            lowest, witness = buffer[b, i, FLOOR], np.int64(i)
+            lowest, witness = buffer[b, i, FLOOR], int(i)
     section[b, s, LOWEST_FLOOR] = lowest if witness >= 0 else section[b, s, TOP]
     section[b, s, WITNESS] = witness
 
@@ -310,7 +318,7 @@ def _touch_others(memories: Memories, b: int) -> None:
 @inlined_kernel
 def dominance_limit(memories: Memories, b: int, mode: int) -> int:
     """Candidates at or above this offset are dominated; no limit unless the order is canonical."""
-    limit = np.int64(NO_CEILING)
+    limit = NO_CEILING
     if mode == CANONICAL:
         for k in range(memories.clock[b, LEFT]):
             i = memories.waiting[b, k]

@@ -94,7 +94,7 @@ class _Fusion:
         if Role.ANCHOR in (first.role, second.role) and first.role == second.role:
             return False
         touched = first.reads.keys() | first.writes.keys() | second.reads.keys() | second.writes.keys()
-        return self._disappears(tensor, consumer) and len(touched) <= self.max_operands
+        return self._disappears(tensor, consumer) and len(touched) - 1 <= self.max_operands
 
     def _may_run_early(self, producer: int, consumer: int) -> bool:
         """Whether the consumer's other operands are there, and nothing that it overwrites is needed in between."""

@@ -65,6 +65,13 @@ def _instance_sets() -> dict[str, tuple[str, ...]]:
         sets[kind] = tuple(name for name in sets["traced"] if f"_{kind}_" in name)
     for model in dict.fromkeys(library.model_of(program) for program in shipped):
         sets[model] = tuple(name for name in sets["traced"] if library.model_of(name.split("@")[0]) == model)
+    sets["worthwhile"] = tuple(f"{program}@{mib}" for program, mib in library.worthwhile())
+    for side, held_out in (("worthwhile_seen", False), ("worthwhile_held_out", True)):
+        sets[side] = tuple(
+            name
+            for name in sets["worthwhile"]
+            if (library.model_of(name.split("@")[0]) in library.HELD_OUT_MODELS) == held_out
+        )
     sets["synthetic"] = tuple(
         f"{kind}-{seed}@{mib}" for kind in _SYNTHETIC for seed in _SEEDS for mib in _SYNTHETIC_CAPACITIES
     )
@@ -75,7 +82,9 @@ INSTANCE_SETS: Mapping[str, tuple[str, ...]] = MappingProxyType(_instance_sets()
 """Set name -> names of its instances.
 
 `traced` holds every shipped program at 8, 32 and 128 MiB, `traced8` .. `traced128` those at one capacity, `inference` and
-`training` those of one kind, and each model has a set (`unet`). Many are trivial at some capacity: look at the bounds.
+`training` those of one kind, and each model has a set (`unet`). Many of these are trivial: `worthwhile` leaves such out (see
+`library.worthwhile`), `worthwhile_held_out` are those of models that shipped policies have not been trained on,
+`worthwhile_seen` the rest.
 """
 
 
