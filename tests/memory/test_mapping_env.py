@@ -18,6 +18,7 @@ from makespan.envs.core.policy import RandomPolicy
 from makespan.envs.memory.mapping_benchmark import load_instance
 from makespan.envs.memory.mapping_env import MemoryMappingEnv, MemoryMappingVectorEnv
 from makespan.envs.memory.mapping_generator import toy_mapping
+from makespan.envs.memory.mapping_map import mapping_html, mapping_map
 from makespan.envs.testing import check_scheduling_env
 
 ENV_ID = "makespan/MemoryMapping-v0"
@@ -120,3 +121,26 @@ def test_bad_input_is_named() -> None:
     env.reset(options={"instance": load_instance("toy")})
     with pytest.raises(IllegalActionError, match="expected one of"):
         env.step(2)
+
+
+def test_pictures_show_the_mapping() -> None:
+    """The toy's map: a and w at their offsets, 294 ps, HBM busy for 40 + 20 + 60 ps; text, frame and page are drawn."""
+    env = MemoryMappingEnv(instance="toy", render_mode="ansi")
+    env.reset(seed=0)
+    env.step(1)
+    env.step(2)
+    plan = mapping_map(env.instance, env.schedule())
+    blocks = {
+        plan.labels[o]: (int(low), int(high))
+        for o, low, high in zip(plan.owner, plan.low, plan.high, strict=True)
+    }
+    assert blocks == {"a": (0, 40), "w": (40, 100)}
+    latency, use, load = (profile.values.tolist() for profile in plan.profiles)
+    assert latency == [200e-6, 30e-6, 64e-6]
+    assert use == pytest.approx([40 / 200, 20 / 30, 60 / 64])
+    assert load == [100, 100, 40]
+    assert "1.429 x" in plan.title
+    assert isinstance(env.render(), str)
+    assert "toy" in mapping_html(env.instance, env.schedule())
+    env.render_mode = "rgb_array"
+    assert env.render().shape[2] == 3

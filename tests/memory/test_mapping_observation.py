@@ -131,7 +131,7 @@ def test_profile_of_the_toy() -> None:
 
 
 def test_occupancy_of_the_toy() -> None:
-    """A is kept at [0, 40) of 100 units for operations 0 to 2: seen from operation 1, two of five bins, ending with the second."""
+    """A is kept at [0, 40) of 100 units for operations 0 to 2: seen from operation 1, two of five bins, ending with the 2nd."""
     toy = toy_mapping()
     engine = cases.engine_for(toy, MappingRules(occupancy=(3, 5)))
     assert not engine.observation["occupancy"].any()
