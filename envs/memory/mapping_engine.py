@@ -11,6 +11,7 @@ from numba.experimental import structref
 from numpy.typing import NDArray
 
 from makespan.envs.core.errors import InvalidInstanceError, UnknownNameError
+from makespan.envs.core.graph import GraphSchema
 from makespan.envs.core.kernels import inlined_kernel, kernel
 from makespan.envs.core.schedule import Schedule
 from makespan.envs.memory.mapping_copies import EARLIEST, ELAPSED, IDLE, LATEST, PREFERRED
@@ -315,7 +316,7 @@ class MappingEngine:
     ) -> None:
         self._limits = (num_ops, num_accesses, num_tensors, num_regions)
         self.rules = rules or MappingRules()
-        self.schema = mapping_schema(*self._limits, self.rules.occupancy)
+        self.schema: GraphSchema = mapping_schema(*self._limits, self.rules.occupancy)
         self.observation = self.schema.zeros(num_slots)
         self._graph = graph_views(self.observation)
         self._mapping = make_mapping(num_slots, num_ops, num_accesses, num_tensors)

@@ -69,9 +69,9 @@ def plan_of(m: Mapping, b: int, instance: MappingInstance) -> Schedule:
             access[drops, OP] + 1,
         ),
     ]
-    columns = [np.concatenate(column) for column in zip(*blocks, strict=True)]
+    job, task, resource, start, end = (np.concatenate(column) for column in zip(*blocks, strict=True))
     kind = tuple(name for name, block in zip(KINDS, blocks, strict=True) for _ in range(len(block[0])))
-    return Schedule(*columns, kind=kind or ("fast",), name=instance.name)
+    return Schedule(job, task, resource, start, end, kind=kind or ("fast",), name=instance.name)
 
 
 def _ordinal(tensors: NDArray[np.int64]) -> NDArray[np.int64]:

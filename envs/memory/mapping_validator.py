@@ -274,7 +274,8 @@ def _overlap_violations(instance: MappingInstance, rows: list[_Row]) -> list[str
     stays = sorted((row for row in rows if row.kind == "fast"), key=lambda row: row.start)
     size = -(-instance.program.tensor_size // instance.hardware.alignment)
     pairs = _in_place_pairs(instance)
-    found, alive = [], []
+    found: list[str] = []
+    alive: list[_Row] = []
     for row in stays:
         alive = [other for other in alive if other.end > row.start]
         for other in alive:
