@@ -140,7 +140,7 @@ CANDIDATE_FEATURES: Final = (
     Feature("size", "size / capacity"),
     Feature("duration", "operations by which its stay in fast memory grows / operations", high=1.0),
     Feature("area", "size x duration, as shares of capacity and operations"),
-    Feature("density", "latency saved per area: benefit / area, each as a share of the program's"),
+    Feature("density", "benefit_left / area, as shares of latency from HBM and of memory x operations"),
     Feature("boundedness", "XLA's memory boundedness / mean latency", low=-100.0),
     Feature("copy_time", "HBM time of a copy of the tensor / mean latency"),
     Feature("copies", "HBM time of copies that the decision takes on / mean latency"),
@@ -346,7 +346,7 @@ def _write_candidate(m: Mapping, graph: Graph, b: int, a: int, k: int) -> None:
     x[6] = _clip(size)
     x[7] = np.float32(duration / num_ops)
     x[8] = _clip(area)
-    x[9] = _clip(benefit / clock[b, HBM_LATENCY] / area) if area > 0.0 else np.float32(0.0)
+    x[9] = _clip(access[b, a, REMAINING] / clock[b, HBM_LATENCY] / area) if area > 0.0 else np.float32(0.0)
     x[10] = _clip(tensor[b, v, BOUNDEDNESS] * scale)
     x[11] = _clip(tensor[b, v, COPY_TIME] * scale)
     x[12] = _clip(copies * scale)
