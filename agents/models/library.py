@@ -114,6 +114,11 @@ def build_model(name: str, batch: int) -> tuple[nn.Module, Sequence[Any], Callab
         return model.module(), model.inputs(batch), model.loss
 
 
+def build_example(batch: int = 8) -> tuple[nn.Module, Sequence[Any], Callable[[Any], Tensor] | None]:
+    """The ResNet of the library: an example of a function for `makespan trace`."""
+    return build_model("resnet18", batch)
+
+
 def library_names() -> list[str]:
     """Names of the programs of the library, e.g. `resnet18_inference_b8`."""
     return [name for model in MODELS for name, _, _ in _variants(model)]

@@ -174,14 +174,15 @@ def _split(inputs: Inputs) -> tuple[Sequence[Any], Mapping[str, Any]]:
 
 @contextmanager
 def _mode(module: nn.Module, training: bool) -> Iterator[None]:
-    """Training or evaluation mode for a while."""
-    before = {submodule: submodule.training for submodule in module.modules()}
+    """Training or evaluation mode for a while; afterwards all attributes are as they were, whatever the forward pass stored."""
+    before = {submodule: dict(vars(submodule)) for submodule in module.modules()}
     module.train(training)
     try:
         yield
     finally:
-        for submodule, flag in before.items():
-            submodule.training = flag
+        for submodule, attributes in before.items():
+            vars(submodule).clear()
+            vars(submodule).update(attributes)
 
 
 def _tensors(out: Any) -> list[Tensor]:

@@ -211,6 +211,13 @@ class MemoryProgram:
         members = members[np.lexsort((written[members], group[members]))]
         before, after = members[:-1], members[1:]
         together = group[before] == group[after]
+        lost = np.flatnonzero(together & (self.tensor_kind[before] == TensorKind.OUTPUT))
+        if lost.size:
+            t = int(before[lost[0]])
+            raise InvalidInstanceError(
+                f"tensor_alias: tensor {t} ({self.tensor_name[t]}) is an output, and {self.tensor_name[int(after[lost[0]])]} "
+                f"of group {group[t]} overwrites it; expected outputs to stay"
+            )
         clash = together & ((written[before] == written[after]) | (self.last_access[before] > written[after]))
         if clash.any():
             k = int(np.flatnonzero(clash)[0])

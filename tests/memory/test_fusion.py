@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import random
+
 from makespan.envs.memory.draft import Draft, DraftOp, Role
 from makespan.envs.memory.fusion import fuse
 from makespan.envs.memory.program import TensorKind
@@ -185,3 +188,62 @@ def test_long_names_are_counted() -> None:
     for k in range(7):
         s.op(POINTWISE, f"p{k}", "x" if k == 0 else f"t{k}", f"t{k + 1}" if k < 6 else "z")
     assert s.fused() == [("p0+p1+4+p6", "x", "z")]
+
+
+def random_draft(rng: random.Random) -> Draft:
+    """Operations of all roles on tensors of few sizes, some of them updates in place."""
+    draft = Draft()
+    alive = [
+        draft.add_tensor(f"x{k}", rng.choice([8, 64]), TensorKind.INPUT) for k in range(rng.randint(1, 3))
+    ]
+    for k in range(rng.randint(1, 25)):
+        op = DraftOp(f"op{k}", role=rng.choice([ANCHOR, POINTWISE, POINTWISE, GENERATOR]), flops=1)
+        if op.role is not GENERATOR:
+            op.reads = {
+                t: draft.tensors[t].size for t in rng.sample(alive, min(len(alive), rng.randint(1, 3)))
+            }
+        for _ in range(rng.choice([1, 1, 2])):
+            old = rng.choice(list(op.reads)) if op.reads and rng.random() < 0.3 else -1
+            if old in alive:
+                alive.remove(old)
+            else:
+                old = -1
+            size = rng.choice([8, 64]) if old < 0 else draft.tensors[old].size
+            new = draft.add_tensor(f"t{len(draft.tensors)}", size, replaces=old)
+            op.writes[new] = size
+            alive.append(new)
+        draft.add_op(op)
+    for t in alive:
+        if draft.tensors[t].kind == TensorKind.ACTIVATION and rng.random() < 0.4:
+            draft.tensors[t].kind = TensorKind.OUTPUT
+    return draft
+
+
+def sources(draft: Draft) -> dict[int, set[int]]:
+    """Inputs that each output depends on."""
+    found: dict[int, set[int]] = {
+        t: {t} for t, tensor in enumerate(draft.tensors) if tensor.kind == TensorKind.INPUT
+    }
+    for op in draft.ops:
+        needed = set().union(*(found.get(t, set()) for t in op.reads))
+        found |= dict.fromkeys(op.writes, needed)
+    return {t: inputs for t, inputs in found.items() if draft.tensors[t].kind == TensorKind.OUTPUT}
+
+
+def test_random_programs_stay_valid() -> None:
+    """On 1 500 random drafts the fused program is valid, keeps its outputs and their inputs, and nothing grows."""
+    for seed in range(1500):
+        draft = random_draft(random.Random(seed))
+        unfused = copy.deepcopy(draft)
+        unfused.eliminate_dead()
+        before = sources(unfused)
+        if not before:
+            continue
+        old = unfused.build("unfused")
+        fuse(draft, 4 + seed % 2 * 28)
+        new, after = draft.build("fused"), sources(draft)
+        assert before.keys() == after.keys()
+        assert all(before[t] <= after[t] for t in before)
+        assert new.num_ops <= old.num_ops
+        assert new.op_flops.sum() <= old.op_flops.sum()
+        assert new.access_bytes.sum() <= old.access_bytes.sum()

@@ -263,14 +263,23 @@ def test_convolution_gradient_reads_what_it_needs() -> None:
 
 
 def test_module_is_left_as_it_was() -> None:
-    """Weights, modes and hooks of a traced module are untouched, also when tracing fails."""
-    module = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Dropout(0.5)).eval()
+    """Weights, modes, hooks and attributes of a traced module are untouched, also when tracing fails."""
+
+    class Remembering(nn.Module):
+        seen: Tensor | None = None
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.seen = x
+            return x
+
+    module = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Dropout(0.5), Remembering()).eval()
     before = {key: value.clone() for key, value in module.state_dict().items()}
     trace(module, torch.zeros(3, 4), training=True)
     with pytest.raises(TraceError):
         trace(module, torch.zeros(3, 5))
     assert all(torch.equal(value, before[key]) for key, value in module.state_dict().items())
     assert all(value.device.type == "cpu" for value in module.state_dict().values())
+    assert module[3].seen is None
     assert not any(m.training or m._forward_hooks or m._forward_pre_hooks for m in module.modules())
 
 
