@@ -1,4 +1,4 @@
-"""The command line: `makespan train | evaluate | solve | render | bench | list`.
+"""The command line: `makespan train | evaluate | solve | render | trace | bench | list`.
 
 Arguments are parsed before anything heavy is imported, so that `--help` and misspelt options answer at once.
 Nothing else in the suite writes to standard output.
@@ -92,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
         ("evaluate", "compare policies, rules and solvers on the same instances", _evaluate_arguments),
         ("solve", "solve one instance with a solver", _solve_arguments),
         ("render", "draw the schedule of a policy", _render_arguments),
+        ("trace", "trace a PyTorch module into a memory program", _trace_arguments),
         ("bench", "measure speed beside other implementations", _bench_arguments),
         ("list", "list what the suite knows", _list_arguments),
     ):
@@ -184,6 +185,24 @@ def _generator_arguments(parser: argparse.ArgumentParser) -> None:
                         help="parameters of the generator, e.g. num_jobs=10")  # fmt: skip
     parser.add_argument("--option", nargs="+", default=[], metavar="NAME=VALUE",
                         help="keywords of the environment for every policy, e.g. skip_forced=false")  # fmt: skip
+
+
+def _trace_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = (
+        "The function returns (module, inputs) or (module, inputs, loss): a torch.nn.Module, its inputs (a tensor,\n"
+        "a tuple, or a dict of keywords), and a function from its output to the loss. Only shapes and types count:\n"
+        'build large models inside `with torch.device("meta")`. With --batch N it is called as build(batch=N).\n'
+        "Example: makespan trace my_module:build --out prog.json --train --batch 8"
+    )
+    parser.add_argument(
+        "target", metavar="MODULE:FUNCTION", help="function that builds it; file.py:FUNCTION too"
+    )
+    parser.add_argument("--out", required=True, metavar="F", help="file to write: .json or .json.gz")
+    parser.add_argument("--train", action="store_true", help="a training step (default: a forward pass)")
+    parser.add_argument("--batch", type=_positive, metavar="N", help="handed to the function")
+    parser.add_argument("--dtype", metavar="T", help="take floating tensors as bfloat16, float16 ...")
+    parser.add_argument("--unfused", action="store_true", help="leave pointwise operations on their own")
+    parser.add_argument("--name", metavar="NAME", help="of the program (default: the module's class)")
 
 
 def _bench_arguments(parser: argparse.ArgumentParser) -> None:

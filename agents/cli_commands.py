@@ -117,6 +117,12 @@ def render(args: argparse.Namespace) -> int:
     return 0 if row.valid else 1
 
 
+def trace(args: argparse.Namespace) -> int:
+    """Trace a PyTorch module into a memory program; torch is imported here."""
+    status: int = _module("makespan.agents.tracing.command", "tracing").run(args)
+    return status
+
+
 def bench(args: argparse.Namespace) -> int:
     """Hand over to the family's benchmark, options and all."""
     module = _module("makespan.agents.bench", "the benchmark")
@@ -144,6 +150,7 @@ COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
     "evaluate": evaluate,
     "solve": solve,
     "render": render,
+    "trace": trace,
     "bench": bench,
     "list": show_list,
 }

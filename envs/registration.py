@@ -24,6 +24,7 @@ class EnvEntry:
 
 
 _JOBSHOP: Final = "makespan.envs.jobshop"
+_MEMORY: Final = "makespan.envs.memory"
 
 ENVIRONMENTS: Final = (
     EnvEntry(
@@ -37,6 +38,18 @@ ENVIRONMENTS: Final = (
         f"{_JOBSHOP}.env:FlexibleJobShopEnv",
         f"{_JOBSHOP}.env:FlexibleJobShopVectorEnv",
         f"{_JOBSHOP}.family:JOBSHOP",
+    ),
+    EnvEntry(
+        "makespan/MemoryMapping-v0",
+        f"{_MEMORY}.mapping_env:MemoryMappingEnv",
+        f"{_MEMORY}.mapping_env:MemoryMappingVectorEnv",
+        f"{_MEMORY}.mapping_family:MEMORY_MAPPING",
+    ),
+    EnvEntry(
+        "makespan/MemoryAllocation-v0",
+        f"{_MEMORY}.allocation_env:MemoryAllocationEnv",
+        f"{_MEMORY}.allocation_env:MemoryAllocationVectorEnv",
+        f"{_MEMORY}.allocation_family:ALLOCATION",
     ),
 )
 

@@ -1,0 +1,179 @@
+"""Gymnasium faces of memory mapping."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from gymnasium.vector import AutoresetMode
+
+from makespan.envs.core.env import Buffers, IllegalAction, Info, SchedulingEnv
+from makespan.envs.core.vector import SchedulingVectorEnv
+from makespan.envs.memory import mapping_rules as mapping_rules  # registers the family's rules
+from makespan.envs.memory.mapping_benchmark import load_instance
+from makespan.envs.memory.mapping_engine import (
+    DeadEnds,
+    Granularity,
+    MappingEngine,
+    MappingRules,
+    Offsets,
+    Prefetch,
+    Supply,
+)
+from makespan.envs.memory.mapping_generator import FixedMappings, Generator, MappingSize, make_generator
+from makespan.envs.memory.mapping_instance import MappingInstance
+
+
+def _find(instance: MappingInstance | str) -> MappingInstance:
+    return load_instance(instance) if isinstance(instance, str) else instance
+
+
+def _generator(
+    generator: Generator | str | None, instance: MappingInstance | str | None, parameters: dict[str, Any]
+) -> Generator:
+    """The one source of instances that the constructor's arguments name."""
+    if instance is not None:
+        if generator is not None or parameters:
+            raise ValueError("instance: given together with a generator; expected one of the two")
+        return FixedMappings((_find(instance),))
+    if generator is None or isinstance(generator, str):
+        return make_generator(generator or "layered", **parameters)
+    if parameters:
+        raise ValueError(
+            f"{', '.join(parameters)}: given together with a generator object, which has its own"
+        )
+    return generator
+
+
+def _engine(size: MappingSize, num_slots: int, rules: MappingRules) -> MappingEngine:
+    return MappingEngine(
+        num_slots,
+        num_ops=size.num_ops,
+        num_accesses=size.num_accesses,
+        num_tensors=size.num_tensors,
+        num_regions=size.num_regions,
+        rules=rules,
+    )
+
+
+class MemoryMappingEnv(SchedulingEnv):
+    """Mapping a program's tensors to a fast and a slow memory, minimising latency: the memory-mapping game.
+
+    ## Description
+    A program is a sequence of operations that read and write tensors. An operation takes as long as its computation or its
+    memory traffic, whichever is longer. HBM is large and slow; the fast memory is small, and tensors in it must not overlap.
+    For each access the agent decides where it is served from. Tensors can be fetched from HBM, and written back to it,
+    in the HBM time that other operations leave idle. (The game of arXiv 2305.07440, which has no public implementation;
+    what differs is said in `docs/memory.md`.)
+
+    ## Action Space
+    `Discrete(3)`: 0 Drop (HBM), 1 Keep (an output is produced in fast memory, an operand is still there), 2 Copy (an operand
+    is fetched ahead of its use). Accesses come in program order; in an operation operands, largest first, then outputs.
+
+    ## Observation Space
+    The decision graph (`env.unwrapped.schema`): operations in regions, tensors, who accesses what, the profile of free
+    memory and idle HBM time around the present operation, candidates, and `action_mask`. The candidates point at the
+    operation and the tensor to be decided.
+
+    ## Rewards
+    (latency before - latency after) / latency from HBM alone; everything undecided counts as served from HBM. The return
+    is exactly 1 - latency / latency from HBM alone, and never more than 1 - lower bound / latency from HBM alone.
+
+    ## Starting State
+    Everything in HBM, for the program of `options["instance"]` or of a fresh draw of the generator.
+
+    ## Episode End
+    Termination: every access is decided. Truncation: only with `illegal_action="noop"`.
+
+    ## Arguments
+    * `generator`: a generator object, or a generator's name with its parameters as further keywords
+      (`generator="layered", num_ops=48, training=1.0`); default: layered programs of 32 operations.
+    * `instance`: one instance, or its name (`mapping_benchmark`), for every episode.
+    * `dead_ends`: "safe" (default) or "drop_backup"; see `MappingRules`, also for the following.
+    * `supply`: "idle" (default), or "elapsed" for comparison with XLA's copy model.
+    * `offset_policy`: "lowest" (default), "best" or "highest".
+    * `prefetch`: "latest" (default), "preferred" or "earliest".
+    * `granularity`: "access" (default) or "tensor".
+    * `skip_forced`: take decisions with a single legal action inside the environment (default).
+    * `illegal_action`: "random" (default), "noop" or "raise"; see `SchedulingEnv`.
+    * `render_mode`: "ansi", "rgb_array" or "human".
+
+    ## Version History
+    * v0: initial version.
+    """
+
+    engine: MappingEngine
+
+    def __init__(
+        self,
+        generator: Generator | str | None = None,
+        *,
+        instance: MappingInstance | str | None = None,
+        dead_ends: DeadEnds = "safe",
+        supply: Supply = "idle",
+        offset_policy: Offsets = "lowest",
+        prefetch: Prefetch = "latest",
+        granularity: Granularity = "access",
+        skip_forced: bool = True,
+        illegal_action: IllegalAction = "random",
+        render_mode: str | None = None,
+        **parameters: Any,
+    ) -> None:
+        source = _generator(generator, instance, parameters)
+        rules = MappingRules(dead_ends, supply, offset_policy, prefetch, granularity, skip_forced)
+        engine = _engine(source.size, 1, rules)
+        super().__init__(engine, source, illegal_action=illegal_action, render_mode=render_mode)
+
+    def find_instance(self, instance: MappingInstance | str) -> MappingInstance:
+        """An instance by name, or the instance itself."""
+        return _find(instance)
+
+    def step(self, action: Any) -> tuple[Buffers, Any, bool, bool, Info]:
+        """Take the candidate `action`; the last info tells speed-up, copies and HBM traffic."""
+        observation, reward, terminated, truncated, info = super().step(action)
+        if terminated or truncated:
+            info |= self.engine.report(0)
+        return observation, reward, terminated, truncated, info
+
+
+class MemoryMappingVectorEnv(SchedulingVectorEnv):
+    """The native batch of `makespan/MemoryMapping-v0`; arguments as there, and those of `SchedulingVectorEnv`."""
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        generator: Generator | str | None = None,
+        *,
+        instance: MappingInstance | str | None = None,
+        instances: Sequence[MappingInstance | str] | None = None,
+        dead_ends: DeadEnds = "safe",
+        supply: Supply = "idle",
+        offset_policy: Offsets = "lowest",
+        prefetch: Prefetch = "latest",
+        granularity: Granularity = "access",
+        skip_forced: bool = True,
+        illegal_action: IllegalAction = "random",
+        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        copy: bool = True,
+        **parameters: Any,
+    ) -> None:
+        if instances is not None:
+            if generator is not None or instance is not None or parameters:
+                raise ValueError("instances: given together with another source; expected one")
+            source: Generator = FixedMappings(tuple(_find(one) for one in instances))
+        else:
+            source = _generator(generator, instance, parameters)
+        rules = MappingRules(dead_ends, supply, offset_policy, prefetch, granularity, skip_forced)
+        super().__init__(
+            _engine(source.size, num_envs, rules),
+            source,
+            num_envs,
+            instances=instances,
+            illegal_action=illegal_action,
+            autoreset_mode=autoreset_mode,
+            copy=copy,
+        )
+
+    def find_instance(self, instance: MappingInstance | str) -> MappingInstance:
+        """An instance by name, or the instance itself."""
+        return _find(instance)

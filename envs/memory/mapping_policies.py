@@ -1,0 +1,63 @@
+"""Policies of the mapping game that plan: they see the whole program when an episode starts, and follow an order's mapping."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from makespan.envs.core.graph import GraphSchema, Observation
+from makespan.envs.memory.mapping_decoder import PriorityDecoder, density_order, xla_order
+from makespan.envs.memory.mapping_instance import MappingInstance
+from makespan.envs.memory.mapping_solver import Order
+from makespan.envs.memory.mapping_state import COPY, DROP, KEEP
+
+# What is taken in place of a planned action that is not legal: the game places offsets in another order than the plan.
+_INSTEAD: Final = {KEEP: (KEEP, COPY, DROP), COPY: (COPY, KEEP, DROP), DROP: (DROP, KEEP, COPY)}
+
+
+class PlanPolicy:
+    """Does what an order's mapping does at each access, or the nearest that is legal.
+
+    Args:
+        schema: The decision graph's schema.
+        seed: Not used.
+    """
+
+    order: ClassVar[Order]
+
+    def __init__(self, schema: GraphSchema, seed: int = 0) -> None:
+        self._plans: dict[int, NDArray[np.int64]] = {}  # slot -> (operations, tensors) planned action
+
+    def begin(self, instances: Sequence[MappingInstance], slots: NDArray[np.int64]) -> None:
+        """Plan for `instances`, which start anew in `slots`."""
+        for instance, slot in zip(instances, slots.tolist(), strict=True):
+            plan = np.zeros((instance.num_ops, instance.num_tensors), np.int64)
+            places = PriorityDecoder(instance).places(type(self).order(instance))
+            plan[instance.access_op, instance.access_tensor] = places
+            self._plans[slot] = plan
+
+    def act(self, observation: Observation) -> NDArray[np.int64]:
+        """The planned action of each slot (B,), or the nearest legal one."""
+        mask, index = observation["action_mask"], observation["candidate_index"]
+        actions = np.zeros(len(mask), np.int64)
+        for slot in range(len(mask)):
+            legal = np.flatnonzero(mask[slot])
+            op, tensor = index[slot, legal[0]].tolist()
+            planned = int(self._plans[slot][op, tensor]) if op >= 0 else DROP
+            actions[slot] = next(action for action in _INSTEAD[planned] if mask[slot, action])
+        return actions
+
+
+class DensityPlanPolicy(PlanPolicy):
+    """Follows the mapping that density order gives."""
+
+    order = staticmethod(density_order)
+
+
+class XLAPlanPolicy(PlanPolicy):
+    """Follows the mapping that XLA's order gives."""
+
+    order = staticmethod(xla_order)

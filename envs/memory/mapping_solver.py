@@ -1,0 +1,154 @@
+"""Baselines that place tensors one after the other: each is an order and the priority decoder."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from makespan.envs.core.policy import Solution
+from makespan.envs.core.schedule import Schedule
+from makespan.envs.memory.mapping_copies import LATEST, PREFERRED
+from makespan.envs.memory.mapping_decoder import (
+    NO_CAP,
+    PriorityDecoder,
+    big_first_order,
+    density_order,
+    small_first_order,
+    time_order,
+    xla_cap,
+    xla_order,
+)
+from makespan.envs.memory.mapping_instance import MappingInstance
+from makespan.envs.memory.mapping_simulator import BEST, LOWEST
+from makespan.envs.memory.mapping_validator import validate
+
+Order = Callable[[MappingInstance], NDArray[np.int64]]
+
+ORDERS: Final[dict[str, Order]] = {
+    "density": density_order,
+    "xla": xla_order,
+    "big_first": big_first_order,
+    "small_first": small_first_order,
+    "time_order": time_order,
+}
+
+
+def check_time_limit(time_limit_s: float) -> None:
+    """Raise `ValueError` unless the limit is a positive number of seconds."""
+    if not (math.isfinite(time_limit_s) and time_limit_s > 0):
+        raise ValueError(f"time_limit_s: {time_limit_s}; expected a positive number of seconds")
+
+
+def solution_of(instance: MappingInstance, schedule: Schedule) -> Solution:
+    """A judged mapping with the instance's bound."""
+    latency = validate(instance, schedule)
+    status = "optimal" if latency == instance.lower_bound else "feasible"
+    return Solution(schedule, latency, instance.lower_bound, status)  # type: ignore[arg-type]
+
+
+def all_hbm(instance: MappingInstance) -> Schedule:
+    """The mapping without fast memory."""
+    use = instance.access_uses
+    number = use[instance.tensor_first[instance.access_tensor]] - use
+    nowhere = np.full(instance.num_accesses, -1)
+    op = instance.access_op
+    return Schedule(instance.access_tensor, number, nowhere, op, op + 1, kind=("hbm",), name=instance.name)
+
+
+@dataclass(frozen=True)
+class AllHBMSolver:
+    """Everything stays in HBM."""
+
+    def solve(self, instance: MappingInstance, time_limit_s: float = 1.0, seed: int = 0) -> Solution:
+        """The mapping without fast memory; limit and seed do not matter."""
+        return solution_of(instance, all_hbm(instance))
+
+
+@dataclass(frozen=True)
+class OrderSolver:
+    """Tensors in a fixed order, placed by the priority decoder at the best-fitting offset, fetched as late as possible."""
+
+    order: ClassVar[Order]
+
+    def decoder(self, instance: MappingInstance) -> PriorityDecoder:
+        """The decoder this baseline uses."""
+        return PriorityDecoder(instance)
+
+    def solve(self, instance: MappingInstance, time_limit_s: float = 1.0, seed: int = 0) -> Solution:
+        """The order's mapping; limit and seed do not matter."""
+        order = type(self).order(instance)
+        return solution_of(instance, self.decoder(instance).schedule(order))
+
+
+@dataclass(frozen=True)
+class TimeOrderSolver(OrderSolver):
+    """Tensors by their first access."""
+
+    order = staticmethod(time_order)
+
+
+@dataclass(frozen=True)
+class BigFirstSolver(OrderSolver):
+    """Largest tensors first."""
+
+    order = staticmethod(big_first_order)
+
+
+@dataclass(frozen=True)
+class SmallFirstSolver(OrderSolver):
+    """Smallest tensors first."""
+
+    order = staticmethod(small_first_order)
+
+
+@dataclass(frozen=True)
+class DensitySolver(OrderSolver):
+    """Largest benefit per byte and operation of the tensor's lifetime first."""
+
+    order = staticmethod(density_order)
+
+
+@dataclass(frozen=True)
+class XLASolver(OrderSolver):
+    """XLA's memory-space assignment under honest bandwidth.
+
+    Order by boundedness / sqrt(size); a stay bridges no gap longer than `max_ratio` copies of the whole fast memory; copies
+    start where 1.5 times their time is idle, later if there is no room. (XLA itself counts elapsed time in place of idle time;
+    the ratios are those of its tests, because production values are not public.)
+
+    Attributes:
+        max_ratio: Longest live range, in copies of the whole fast memory; `inf` for none.
+    """
+
+    max_ratio: float = 10.0
+
+    order = staticmethod(xla_order)
+
+    def decoder(self, instance: MappingInstance) -> PriorityDecoder:
+        """The decoder with XLA's cap and preferred start."""
+        cap = xla_cap(instance, self.max_ratio) if math.isfinite(self.max_ratio) else NO_CAP
+        return PriorityDecoder(instance, prefetch=PREFERRED, cap=cap)
+
+
+@dataclass(frozen=True)
+class PortfolioSolver:
+    """The best of all orders, each with best-fitting and lowest offsets and with late and preferred copies, and XLA's."""
+
+    def solve(self, instance: MappingInstance, time_limit_s: float = 10.0, seed: int = 0) -> Solution:
+        """The best mapping of the portfolio; limit and seed do not matter."""
+        options = [(offset, prefetch, NO_CAP) for offset in (BEST, LOWEST) for prefetch in (LATEST, PREFERRED)]
+        options.append((BEST, PREFERRED, xla_cap(instance)))
+        best, found = instance.hbm_latency, all_hbm(instance)
+        for offset, prefetch, cap in options:
+            decoder = PriorityDecoder(instance, offset_policy=offset, prefetch=prefetch, cap=cap)
+            for order in ORDERS.values():
+                priorities = order(instance)
+                latency = decoder.decode(priorities)
+                if latency < best:
+                    best, found = latency, decoder.schedule(priorities)
+        return solution_of(instance, found)

@@ -1,0 +1,205 @@
+"""Static allocation in plain Python, from the definitions: slow, obvious, and sharing no code with the kernels."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+
+from makespan.envs.memory.allocation_instance import AllocationProblem
+
+
+def small_problem(
+    rng: np.random.Generator, *, num_buffers: int = 5, aligned: bool = False, gaps: str = "", fixed: bool = False
+) -> AllocationProblem:
+    """A random problem: sizes 1..4, times 0..6; `gaps` is "", "empty" or "windows"."""
+    lower = rng.integers(0, 5, num_buffers)
+    upper = lower + rng.integers(1, 4, num_buffers)
+    size = rng.integers(1, 5, num_buffers)
+    alignment = rng.choice([1, 2, 3], num_buffers) if aligned else np.ones(num_buffers, int)
+    rows = []
+    if gaps:
+        for i in np.flatnonzero(upper - lower >= 2):
+            begin = int(rng.integers(lower[i], upper[i] - 1))
+            low, high = sorted(rng.integers(0, size[i] + 1, 2)) if gaps == "windows" else (0, 0)
+            rows.append([i, begin, begin + 1, low, high])
+    where = np.full(num_buffers, -1)
+    if fixed:
+        where[0] = alignment[0] * int(rng.integers(3))
+    return AllocationProblem(
+        lower, upper, size, alignment, where, gaps=np.array(rows, int).reshape(-1, 5), name="small"
+    )
+
+
+def held_at(problem: AllocationProblem, i: int, time: int, offset: int) -> set[int]:
+    """The bytes that buffer i holds at a time."""
+    if not problem.lower[i] <= time < problem.upper[i]:
+        return set()
+    for owner, begin, end, low, high in problem.gaps.tolist():
+        if owner == i and begin <= time < end:
+            return set(range(offset + low, offset + high))
+    return set(range(offset, offset + int(problem.size[i])))
+
+
+def feasible(problem: AllocationProblem, offsets: dict[int, int], i: int, offset: int) -> bool:
+    """Whether buffer i may lie at an offset beside those that are placed."""
+    return all(
+        not held_at(problem, i, time, offset) & held_at(problem, j, time, other)
+        for j, other in offsets.items()
+        for time in range(int(problem.lower[i]), int(problem.upper[i]))
+    )
+
+
+def lowest(problem: AllocationProblem, offsets: dict[int, int], i: int, floor: int = 0) -> int:
+    """The lowest feasible offset of buffer i that is not below the floor."""
+    step = int(problem.alignment[i])
+    return next(
+        o for o in itertools.count(-(-floor // step) * step, step) if feasible(problem, offsets, i, o)
+    )
+
+
+def peak_of(problem: AllocationProblem, offsets: dict[int, int]) -> int:
+    return max(o + int(problem.size[i]) for i, o in offsets.items())
+
+
+def placed(problem: AllocationProblem) -> dict[int, int]:
+    """The prescribed offsets."""
+    return {i: int(o) for i, o in enumerate(problem.fixed) if o >= 0}
+
+
+def best_order_peak(problem: AllocationProblem) -> int:
+    """Lowest peak over all orders of lowest placements."""
+    free = [i for i in range(problem.num_buffers) if problem.fixed[i] < 0]
+    peaks = []
+    for order in itertools.permutations(free):
+        offsets = placed(problem)
+        for i in order:
+            offsets[i] = lowest(problem, offsets, i)
+        peaks.append(peak_of(problem, offsets))
+    return min(peaks)
+
+
+def optimum(problem: AllocationProblem) -> int:
+    """Lowest peak by trying all offsets, buffer by buffer; for a handful of buffers."""
+    bound = best_order_peak(problem)
+
+    def search(i: int, offsets: dict[int, int], best: int) -> int:
+        if i == problem.num_buffers:
+            return peak_of(problem, offsets)
+        choices = range(0, best - int(problem.size[i]), int(problem.alignment[i]))
+        for offset in [int(problem.fixed[i])] if problem.fixed[i] >= 0 else choices:
+            if offset + problem.size[i] < best and feasible(problem, offsets, i, offset):
+                best = min(best, search(i + 1, {**offsets, i: offset}, best))
+        return best
+
+    return search(0, {}, bound)
+
+
+class PlainMemory:
+    """The environment's state by definition, for any mode."""
+
+    def __init__(self, problem: AllocationProblem, mode: str) -> None:
+        self.problem, self.mode = problem, mode
+        self.offsets = placed(problem)
+        self.base, self.last = 0, -1
+        times = sorted({t for p in problem.pieces.tolist() for t in p[1:3]})
+        spans = [(a, b) for a, b in itertools.pairwise(times) if self.load(range(problem.num_buffers), a)]
+        self.sections = spans
+        self.initial = max(
+            max(self.load(range(problem.num_buffers), a) for a, _ in spans),
+            int(problem.size.max()),
+            max((o + int(problem.size[i]) for i, o in self.offsets.items()), default=0),
+        )
+        self.paid = self.bound = self.initial
+        self.raise_bound()
+
+    def load(self, buffers: object, time: int) -> int:
+        return sum(len(held_at(self.problem, i, time, 0)) for i in buffers)  # type: ignore[attr-defined]
+
+    def members(self, section: tuple[int, int]) -> list[int]:
+        return [i for i in range(self.problem.num_buffers) if held_at(self.problem, i, section[0], 0)]
+
+    def waiting(self) -> list[int]:
+        return [i for i in range(self.problem.num_buffers) if i not in self.offsets]
+
+    def floor(self, i: int) -> int:
+        least = 0
+        if self.mode == "canonical":
+            least = self.base + int(i < self.last)
+        return lowest(self.problem, self.offsets, i, least)
+
+    def spot(self, i: int) -> int:
+        if self.mode != "best" or (self.problem.gaps[:, 0] == i).any():
+            return self.floor(i)
+        size, step = int(self.problem.size[i]), int(self.problem.alignment[i])
+        used: set[int] = set()
+        for j, o in self.offsets.items():
+            for time in range(int(self.problem.lower[i]), int(self.problem.upper[i])):
+                used |= held_at(self.problem, j, time, o)
+        top = max(used, default=-1) + 1
+        gaps, begin = [], 0
+        for byte in [*sorted(used), None]:
+            end = byte if byte is not None else 10**9
+            offset = -(-begin // step) * step
+            if end > begin and offset + size <= end:
+                gaps.append((end - begin, offset))
+            begin = end + 1
+        assert top < 10**8
+        return min(gaps)[1]
+
+    def top(self, section: tuple[int, int]) -> int:
+        return max((max(held_at(self.problem, i, section[0], o), default=-1) + 1 for i, o in self.offsets.items()), default=0)
+
+    def section_floor(self, section: tuple[int, int]) -> int:
+        floors = [self.floor(i) for i in self.members(section) if i not in self.offsets]
+        return min(floors) if floors else self.top(section)
+
+    def unplaced(self, section: tuple[int, int]) -> int:
+        return self.load([i for i in self.members(section) if i not in self.offsets], section[0])
+
+    def raise_bound(self) -> None:
+        candidates = [self.bound, peak_of(self.problem, self.offsets) if self.offsets else 0]
+        candidates += [self.floor(i) + int(self.problem.size[i]) for i in self.waiting()]
+        candidates += [self.section_floor(s) + self.unplaced(s) for s in self.sections]
+        self.bound = max(candidates)
+
+    def allowed(self) -> list[int]:
+        waiting = self.waiting()
+        if self.mode != "canonical" or not waiting:
+            return waiting
+        limit = min(self.floor(i) + int(self.problem.size[i]) for i in waiting)
+        return [i for i in waiting if self.floor(i) < limit]
+
+    def place(self, i: int) -> float:
+        """Place a buffer; returns the reward."""
+        offset = self.spot(i)
+        self.offsets[i] = offset
+        self.base, self.last = offset, i
+        self.raise_bound()
+        reward = (self.paid - self.bound) / self.initial
+        self.paid = self.bound
+        return reward
+
+    def conflicts(self, i: int, others: list[int]) -> int:
+        p = self.problem
+        return sum(j != i and p.lower[j] < p.upper[i] and p.lower[i] < p.upper[j] for j in others)
+
+    def shared(self, i: int) -> list[float]:
+        """size, relative_size, duration, area, conflicts, load, sections."""
+        p, scale = self.problem, 1 / self.initial
+        size, life = int(p.size[i]), int(p.upper[i] - p.lower[i])
+        horizon = int(p.upper.max() - p.lower.min())
+        own = [k for k, (a, _) in enumerate(self.sections) if p.lower[i] <= a < p.upper[i]]
+        held = [k for k in own if held_at(p, i, self.sections[k][0], 0)]
+        own = own[own.index(held[0]) : own.index(held[-1]) + 1]
+        load = max(self.load(range(p.num_buffers), self.sections[k][0]) for k in own)
+        everyone = list(range(p.num_buffers))
+        return [
+            size * scale,
+            size / int(p.size.max()),
+            life / horizon,
+            size * scale * life / horizon,
+            self.conflicts(i, everyone) / p.num_buffers,
+            load * scale,
+            len(own) / len(self.sections),
+        ]

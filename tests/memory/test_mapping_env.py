@@ -1,0 +1,117 @@
+"""The Gymnasium faces of memory mapping: checkers, batches, specs and errors."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import warnings
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.utils.env_checker import check_env
+
+import makespan  # noqa: F401
+from makespan.envs.core.errors import IllegalActionError, InvalidInstanceError, UnknownNameError
+from makespan.envs.core.policy import RandomPolicy
+from makespan.envs.memory.mapping_benchmark import load_instance
+from makespan.envs.memory.mapping_env import MemoryMappingEnv, MemoryMappingVectorEnv
+from makespan.envs.memory.mapping_generator import toy_mapping
+from makespan.envs.testing import check_scheduling_env
+
+ENV_ID = "makespan/MemoryMapping-v0"
+
+
+@pytest.mark.parametrize(
+    "keywords",
+    [
+        {"num_ops": 12},
+        {"num_ops": 12, "training": 1.0, "dead_ends": "drop_backup"},
+        {"num_ops": 12, "granularity": "tensor"},
+        {"instance": "toy", "illegal_action": "noop"},
+        {"generator": "long_skips", "levels": 2, "prefetch": "preferred", "offset_policy": "best"},
+    ],
+    ids=lambda keywords: " ".join(map(str, keywords.values())),
+)
+def test_promises_of_the_suite(keywords: dict[str, object]) -> None:
+    """The suite's checker: masks, clones, pickles, seeds, the validator, and a return of exactly 1 - latency / latency from HBM."""
+    env = gymnasium.make(ENV_ID, **keywords)
+    bare = env.unwrapped
+    assert isinstance(bare, MemoryMappingEnv)
+    check_scheduling_env(env, return_of=lambda latency, _: 1 - latency / bare.instance.hbm_latency)
+
+
+def test_checkers_of_gymnasium_and_sb3() -> None:
+    """Gymnasium's and Stable-Baselines3's checkers find nothing."""
+    from stable_baselines3.common.env_checker import check_env as check_sb3
+
+    env = gymnasium.make(ENV_ID, num_ops=8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        check_env(env.unwrapped, skip_render_check=True)
+        check_sb3(env.unwrapped, skip_render_check=True)
+
+
+@pytest.mark.parametrize("keywords", [{}, {"dead_ends": "drop_backup"}], ids=["safe", "backup"])
+def test_batch_equals_scalar(keywords: dict[str, object]) -> None:
+    """Slot i of the native batch plays what the scalar environment seeded seed + i plays."""
+    envs = gymnasium.make_vec(
+        ENV_ID, num_envs=3, vectorization_mode="vector_entry_point", num_ops=10, autoreset_mode="Disabled", **keywords
+    )
+    scalars = [gymnasium.make(ENV_ID, num_ops=10, **keywords) for _ in range(3)]
+    observation, _ = envs.reset(seed=5)
+    singles = [env.reset(seed=5 + i)[0] for i, env in enumerate(scalars)]
+    policy, alive = RandomPolicy(1), np.ones(3, bool)
+    while alive.any():
+        for i in np.flatnonzero(alive):
+            assert all(np.array_equal(observation[key][i], singles[i][key]) for key in singles[i])
+        actions = policy.act(observation)
+        observation, rewards, ended, _, _ = envs.step(actions)
+        for i in np.flatnonzero(alive):
+            singles[i], reward, over, _, _ = scalars[i].step(int(actions[i]))
+            assert (reward, over) == (rewards[i], ended[i])
+        alive &= ~ended
+
+
+def test_last_info_reports() -> None:
+    """The toy's optimum: 420 / 294, bound 420 / 240, 126 of 180 ps captured, one copy; HBM moves x, b twice, y and w."""
+    env = MemoryMappingEnv(instance="toy")
+    env.reset(seed=0)
+    env.step(1)
+    _, _, _, _, info = env.step(2)
+    assert info["speedup"] == pytest.approx(420 / 294)
+    assert info["speedup_bound"] == pytest.approx(1.75)
+    assert info["captured"] == pytest.approx(126 / 180)
+    assert (info["copies"], info["hbm_bytes"], info["rewinds"]) == (1, 40 + 20 + 20 + 40 + 60, 0)
+
+
+def test_spec_survives_json_and_pickle() -> None:
+    """An environment made from its spec's JSON or pickle starts the same episode."""
+    keywords = {"instance": "vae_training_b8@8", "prefetch": "earliest"}
+    env = gymnasium.make(ENV_ID, **keywords)
+    assert env.spec is not None
+    specs = [EnvSpec.from_json(env.spec.to_json()), pickle.loads(pickle.dumps(env.spec))]
+    assert json.loads(env.spec.to_json())["kwargs"] == keywords
+    first, _ = env.reset(seed=8)
+    for spec in specs:
+        other, _ = gymnasium.make(spec).reset(seed=8)
+        assert all((other[key] == first[key]).all() for key in first)
+
+
+def test_bad_input_is_named() -> None:
+    """Misspelt rules, two sources, instances too large and illegal actions are clear errors."""
+    with pytest.raises(UnknownNameError, match="drop_backup"):
+        MemoryMappingEnv(dead_ends="dropbackup")  # type: ignore[arg-type]
+    with pytest.raises(UnknownNameError, match="preferred"):
+        MemoryMappingEnv(prefetch="late")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="given together"):
+        MemoryMappingEnv("layered", instance=toy_mapping())
+    with pytest.raises(ValueError, match="given together"):
+        MemoryMappingVectorEnv(1, "layered", instances=[toy_mapping()])
+    env = MemoryMappingEnv(num_ops=4, illegal_action="raise")
+    with pytest.raises(InvalidInstanceError, match="'unet_training_b1@8' has .*at most"):
+        env.reset(options={"instance": "unet_training_b1@8"})
+    env.reset(options={"instance": load_instance("toy")})
+    with pytest.raises(IllegalActionError, match="expected one of"):
+        env.step(2)
