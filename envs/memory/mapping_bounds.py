@@ -88,7 +88,9 @@ class _Model:
     def bounds(self) -> list[tuple[float, float | None]]:
         """Latencies are at least the computation; shares are shares."""
         instance = self.instance
-        shares: list[tuple[float, float | None]] = [(0.0, 1.0)] * (2 * instance.num_accesses + instance.num_tensors)
+        shares: list[tuple[float, float | None]] = [(0.0, 1.0)] * (
+            2 * instance.num_accesses + instance.num_tensors
+        )
         for access in range(instance.num_accesses):
             if instance.access_previous[access] < 0:
                 shares[instance.num_accesses + access] = (0.0, 0.0)
@@ -107,12 +109,14 @@ class _Model:
                 rows.add([(self.stayed + a, 1.0), (self.fast + previous, -1.0)], 0.0)
                 first = int(instance.tensor_first[t])
                 if instance.access_write[first]:  # 1 - stayed <= 1 - produced fast + stored
-                    rows.add([(self.fast + first, 1.0), (self.stayed + a, -1.0), (self.stored + t, -1.0)], 0.0)
+                    rows.add(
+                        [(self.fast + first, 1.0), (self.stayed + a, -1.0), (self.stored + t, -1.0)], 0.0
+                    )
         for t in np.flatnonzero(instance.tensor_kind == OUTPUT).tolist():
             rows.add([(self.fast + int(instance.tensor_first[t]), 1.0), (self.stored + t, -1.0)], 0.0)
 
     def _hbm_and_fast(self, op: int, hbm: float, fast: float) -> tuple[list[tuple[int, float]], float]:
-        """hbm x HBM time + fast x fast time of an operation, as terms and a constant."""
+        """Hbm x HBM time + fast x fast time of an operation, as terms and a constant."""
         instance = self.instance
         terms, constant = [], 0.0
         for a in range(int(instance.op_first[op]), int(instance.op_first[op + 1])):
@@ -130,7 +134,11 @@ class _Model:
         instance = self.instance
         present: list[list[tuple[int, float]]] = [[] for _ in range(instance.num_ops)]
         for a in range(instance.num_accesses):
-            t, op, previous = int(instance.access_tensor[a]), int(instance.access_op[a]), int(instance.access_previous[a])
+            t, op, previous = (
+                int(instance.access_tensor[a]),
+                int(instance.access_op[a]),
+                int(instance.access_previous[a]),
+            )
             share = float(instance.tensor_units[t]) / instance.capacity
             if instance.tensor_donor[t] < 0 or previous >= 0:  # an heir lies where its donor does
                 present[op].append((self.fast + a, share))

@@ -22,7 +22,6 @@ from makespan.envs.memory.mapping_state import (
     FETCH,
     FREE,
     HBM,
-    OPS,
     OUT_END,
     OUT_START,
     PART_NEXT,

@@ -198,7 +198,9 @@ class _Model:
 
     def _add_space(self, t: int, a: int, present: Any) -> None:
         units = int(self.instance.tensor_units[t])
-        interval = self.model.new_optional_fixed_size_interval_var(self.offset[a], units, present, f"space{a}")
+        interval = self.model.new_optional_fixed_size_interval_var(
+            self.offset[a], units, present, f"space{a}"
+        )
         self.space_intervals.append(interval)
 
     def _add_latency(self, upper: int) -> None:
@@ -226,11 +228,14 @@ class _Model:
         rows: list[tuple[int, int, int, int, int]] = []
         kinds: list[str] = []
         for t in range(self.instance.num_tensors):
-            for kind, *row in self._rows_of(t, search):
+            for kind, number, offset, start, end in self._rows_of(t, search):
                 kinds.append(kind)
-                rows.append((t, *row))
-        columns = np.array(rows, np.int64).reshape(-1, 5).T
-        return Schedule(*columns, kind=tuple(kinds) or ("hbm",), name=self.instance.name)
+                rows.append((t, number, offset, start, end))
+        columns = np.array(rows, np.int64).reshape(-1, 5)
+        job, task, resource, begin, finish = columns.T
+        return Schedule(
+            job, task, resource, begin, finish, kind=tuple(kinds) or ("hbm",), name=self.instance.name
+        )
 
     def _rows_of(self, t: int, search: cp_model.CpSolver) -> list[tuple[str, int, int, int, int]]:
         rows: list[tuple[str, int, int, int, int]] = []

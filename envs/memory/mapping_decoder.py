@@ -34,7 +34,6 @@ from makespan.envs.memory.mapping_state import (
     COPY,
     COPY_TIME,
     DONOR,
-    FAR,
     FIRST,
     HEIR,
     HOST,
@@ -113,7 +112,9 @@ def _stay_needs(m: Mapping, b: int, first: int, last: int, supply: int) -> tuple
 
 
 @inlined_kernel
-def _stay(m: Mapping, b: int, a: int, last: int, start: int, end: int, offset: int, store: int, supply: int) -> None:
+def _stay(
+    m: Mapping, b: int, a: int, last: int, start: int, end: int, offset: int, store: int, supply: int
+) -> None:
     """Let a stay [start, end) serve the accesses a..last."""
     begin_residence(m, b, a, start, end, offset)
     host, k = a, a
@@ -172,7 +173,9 @@ def _serve(m: Mapping, b: int, a: int, supply: int, offsets: int, prefetch: int,
 
 
 @kernel
-def place_chain(m: Mapping, b: int, v: int, copies: bool, supply: int, offsets: int, prefetch: int, cap: int) -> None:
+def place_chain(
+    m: Mapping, b: int, v: int, copies: bool, supply: int, offsets: int, prefetch: int, cap: int
+) -> None:
     """Place tensor v, and those that are written in its place, as well as there is still room.
 
     Without `copies` nothing is fetched: only what is produced in fast memory stays there.
@@ -181,7 +184,9 @@ def place_chain(m: Mapping, b: int, v: int, copies: bool, supply: int, offsets: 
     while a >= 0:
         writes = m.access[b, a, WRITE] == 1
         if writes and m.tensor[b, m.access[b, a, TENSOR], DONOR] >= 0:
-            m.tensor[b, m.access[b, a, TENSOR], VALID] = m.access[b, a, OP] + 1  # its operand was read from HBM
+            m.tensor[b, m.access[b, a, TENSOR], VALID] = (
+                m.access[b, a, OP] + 1
+            )  # its operand was read from HBM
             a = _following(m, b, a)
         elif writes or copies:
             a = _serve(m, b, a, supply, offsets, prefetch, cap)
@@ -220,7 +225,12 @@ class PriorityDecoder:
     """
 
     def __init__(
-        self, instance: MappingInstance, *, offset_policy: int = BEST, prefetch: int = LATEST, cap: int = NO_CAP
+        self,
+        instance: MappingInstance,
+        *,
+        offset_policy: int = BEST,
+        prefetch: int = LATEST,
+        cap: int = NO_CAP,
     ) -> None:
         self.instance = instance
         self._policy = (offset_policy, prefetch, cap)
@@ -262,7 +272,14 @@ def xla_order(instance: MappingInstance) -> NDArray[np.int64]:
     """XLA's order (algorithm.cc): boundedness / sqrt(size), then larger, longer-lived, latest used, earliest begun."""
     size = instance.program.tensor_size
     begin, end = instance.access_op[instance.tensor_first], instance.access_op[instance.tensor_last]
-    keys = (instance.tensor_first, begin, end, begin - end, -size, -instance.tensor_boundedness / np.sqrt(size))
+    keys = (
+        instance.tensor_first,
+        begin,
+        end,
+        begin - end,
+        -size,
+        -instance.tensor_boundedness / np.sqrt(size),
+    )
     return np.lexsort(keys)
 
 

@@ -11,6 +11,7 @@ from numba.experimental import structref
 from numpy.typing import NDArray
 
 from makespan.envs.core.errors import InvalidInstanceError, UnknownNameError
+from makespan.envs.core.graph import GraphSchema
 from makespan.envs.core.kernels import inlined_kernel, kernel
 from makespan.envs.core.schedule import Schedule
 from makespan.envs.memory.mapping_copies import EARLIEST, ELAPSED, IDLE, LATEST, PREFERRED
@@ -41,12 +42,12 @@ from makespan.envs.memory.mapping_state import (
     ACCESSES,
     ALLOWED,
     BANNED,
+    COPY,
     CURSOR,
     DECISIONS,
     DONOR,
     DROP,
     FIRST,
-    COPY,
     HBM_LATENCY,
     HEIR,
     IN_END,
@@ -54,6 +55,7 @@ from makespan.envs.memory.mapping_state import (
     LATENCY,
     LOWER_BOUND,
     NEXT,
+    OP,
     OUT_END,
     PAID,
     PLACE,
@@ -62,6 +64,8 @@ from makespan.envs.memory.mapping_state import (
     TENSOR,
     TENSORS,
     Mapping,
+    forget,
+    keep_recent,
     load_slot,
     make_mapping,
     reset_slot,
@@ -112,6 +116,7 @@ class MappingRules:
         granularity: "access": a decision for each access; "tensor": one for each tensor, which takes what room there is
             (`mapping_decoder`); tensors updated in place share one. Dead ends are no matter then.
         skip_forced: Take decisions with a single legal action inside the environment.
+        occupancy: (operations, bins) of an image of the fast memory beside the decision graph; (0, 0) for none.
     """
 
     dead_ends: DeadEnds = "safe"
@@ -120,9 +125,13 @@ class MappingRules:
     prefetch: Prefetch = "latest"
     granularity: Granularity = "access"
     skip_forced: bool = True
+    occupancy: tuple[int, int] = (0, 0)
 
     def __post_init__(self) -> None:
         self.compiled()
+        object.__setattr__(self, "occupancy", tuple(self.occupancy))  # JSON makes lists of tuples
+        if len(self.occupancy) != 2 or min(self.occupancy) < 0:
+            raise ValueError(f"occupancy: {self.occupancy}; expected two numbers >= 0, operations and bins")
 
     def compiled(self) -> Rules:
         """As the kernels know them; unknown names raise `UnknownNameError`."""
@@ -158,6 +167,8 @@ def _take(m: Mapping, graph: Graph, b: int, action: int, rules: Rules) -> None:
             v = m.tensor[b, v, HEIR]
         return
     decide(m, b, action, rules.supply, rules.prefetch)
+    if a + 1 < m.clock[b, ACCESSES]:
+        forget(m, b, m.access[b, a + 1, OP])
     write_tensor(m, graph, b, v, m.access[b, a, NEXT])
     donor = m.tensor[b, v, DONOR]
     if donor >= 0:
@@ -179,6 +190,7 @@ def _rewind(m: Mapping, graph: Graph, b: int, rules: Rules) -> None:
     m.access[b, a, BANNED] = 1
     m.clock[b, REWINDS] += 1
     reset_slot(m, b, True)
+    keep_recent(m, b)
     _write_tensors(m, graph, b)
     for k in range(a):
         legal_actions(m, b, graph.action_mask, rules.mode, rules.supply, rules.offsets, rules.prefetch)
@@ -260,6 +272,8 @@ def _start(batch: _Batch, b: int) -> None:
     """Start the instance that has been loaded into slot b."""
     m, graph, outcome = batch.mapping, batch.graph, batch.outcome
     reset_slot(m, b, False)
+    if not batch.rules.per_tensor:  # whose searches reach far back
+        keep_recent(m, b)
     m.clock[b, LAST_HEAD] = _last_decision(m, b, batch.rules.per_tensor)
     _write_tensors(m, graph, b)
     _settle(m, graph, b, batch.rules, True)
@@ -302,7 +316,7 @@ class MappingEngine:
     ) -> None:
         self._limits = (num_ops, num_accesses, num_tensors, num_regions)
         self.rules = rules or MappingRules()
-        self.schema = mapping_schema(*self._limits)
+        self.schema: GraphSchema = mapping_schema(*self._limits, self.rules.occupancy)
         self.observation = self.schema.zeros(num_slots)
         self._graph = graph_views(self.observation)
         self._mapping = make_mapping(num_slots, num_ops, num_accesses, num_tensors)
@@ -324,7 +338,7 @@ class MappingEngine:
                 f"the environment was made for at most {self._limits}"
             )
         load_slot(self._mapping, slot, instance)
-        write_static(self._mapping, self.observation, slot, instance)
+        write_static(self.observation, slot, instance)
         _start(self._batch, slot)
         self._instances[slot] = instance
 

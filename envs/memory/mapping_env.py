@@ -95,7 +95,9 @@ class MemoryMappingEnv(SchedulingEnv):
     * `prefetch`: "latest" (default), "preferred" or "earliest".
     * `granularity`: "access" (default) or "tensor".
     * `skip_forced`: take decisions with a single legal action inside the environment (default).
+    * `occupancy`: (operations, bins) of an image of the fast memory, time x offset, in the observation; none by default.
     * `illegal_action`: "random" (default), "noop" or "raise"; see `SchedulingEnv`.
+    * `copy`: hand out copies of the observation (default), or the live buffers, which the next step overwrites.
     * `render_mode`: "ansi", "rgb_array" or "human".
 
     ## Version History
@@ -115,18 +117,37 @@ class MemoryMappingEnv(SchedulingEnv):
         prefetch: Prefetch = "latest",
         granularity: Granularity = "access",
         skip_forced: bool = True,
+        occupancy: tuple[int, int] = (0, 0),
         illegal_action: IllegalAction = "random",
+        copy: bool = True,
         render_mode: str | None = None,
         **parameters: Any,
     ) -> None:
         source = _generator(generator, instance, parameters)
-        rules = MappingRules(dead_ends, supply, offset_policy, prefetch, granularity, skip_forced)
+        rules = MappingRules(dead_ends, supply, offset_policy, prefetch, granularity, skip_forced, occupancy)
         engine = _engine(source.size, 1, rules)
-        super().__init__(engine, source, illegal_action=illegal_action, render_mode=render_mode)
+        super().__init__(engine, source, illegal_action=illegal_action, copy=copy, render_mode=render_mode)
 
     def find_instance(self, instance: MappingInstance | str) -> MappingInstance:
         """An instance by name, or the instance itself."""
         return _find(instance)
+
+    def render(self) -> Any:
+        """The memory map so far, in the render mode the environment was made with."""
+        if self.render_mode is None or self.instance is None:
+            return super().render()
+        from makespan.envs.core import gantt
+        from makespan.envs.memory import memory_map
+        from makespan.envs.memory.mapping_map import mapping_map
+
+        plan = mapping_map(self.instance, self.schedule())
+        if self.render_mode == "ansi":
+            return memory_map.ansi(plan)
+        frame = memory_map.rgb_array(plan)
+        if self.render_mode == "human":
+            gantt.show(frame)
+            return None
+        return frame
 
     def step(self, action: Any) -> tuple[Buffers, Any, bool, bool, Info]:
         """Take the candidate `action`; the last info tells speed-up, copies and HBM traffic."""
@@ -152,6 +173,7 @@ class MemoryMappingVectorEnv(SchedulingVectorEnv):
         prefetch: Prefetch = "latest",
         granularity: Granularity = "access",
         skip_forced: bool = True,
+        occupancy: tuple[int, int] = (0, 0),
         illegal_action: IllegalAction = "random",
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         copy: bool = True,
@@ -163,7 +185,7 @@ class MemoryMappingVectorEnv(SchedulingVectorEnv):
             source: Generator = FixedMappings(tuple(_find(one) for one in instances))
         else:
             source = _generator(generator, instance, parameters)
-        rules = MappingRules(dead_ends, supply, offset_policy, prefetch, granularity, skip_forced)
+        rules = MappingRules(dead_ends, supply, offset_policy, prefetch, granularity, skip_forced, occupancy)
         super().__init__(
             _engine(source.size, num_envs, rules),
             source,

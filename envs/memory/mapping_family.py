@@ -10,6 +10,7 @@ from makespan.envs.memory import mapping_rules as mapping_rules  # registers the
 from makespan.envs.memory.mapping_benchmark import INSTANCE_SETS, best_known, find_instances
 from makespan.envs.memory.mapping_generator import make_generator
 from makespan.envs.memory.mapping_instance import MappingInstance
+from makespan.envs.memory.mapping_map import mapping_figure, mapping_html
 from makespan.envs.memory.mapping_validator import validate
 
 
@@ -38,4 +39,6 @@ MEMORY_MAPPING: Final = Family(
     mode="granularity",
     rule_mode="access",
     group=group,
+    pictures={"memory_map": mapping_figure},
+    html=mapping_html,
 )

@@ -74,7 +74,11 @@ def toy_mapping() -> MappingInstance:
     hardware = Hardware("toy", 10**12, 10**12, 10**12, 10**13, 100)
     draft = Draft()
     x, w = draft.add_tensor("x", 40, TensorKind.INPUT), draft.add_tensor("w", 60, TensorKind.PARAMETER)
-    a, b, y = draft.add_tensor("a", 40), draft.add_tensor("b", 20), draft.add_tensor("y", 40, TensorKind.OUTPUT)
+    a, b, y = (
+        draft.add_tensor("a", 40),
+        draft.add_tensor("b", 20),
+        draft.add_tensor("y", 40, TensorKind.OUTPUT),
+    )
     draft.add_op(DraftOp("first", "head", flops=200, reads={x: 40}, writes={a: 40}))
     draft.add_op(DraftOp("second", "head", flops=30, reads={a: 40, w: 60}, writes={b: 20}))
     draft.add_op(DraftOp("third", "tail", flops=10, reads={a: 40, b: 20}, writes={y: 40}))

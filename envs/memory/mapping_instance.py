@@ -29,10 +29,6 @@ ACTIVATION: Final = 2
 OUTPUT: Final = 3
 
 
-def _derived() -> Any:
-    return field(init=False, repr=False)
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class MappingInstance:
     """A program to be mapped onto a fast memory.
@@ -79,29 +75,29 @@ class MappingInstance:
     program: MemoryProgram
     hardware: Hardware
     name: str = ""
-    op_compute: I64 = _derived()
-    op_hbm: I64 = _derived()
-    op_first: I32 = _derived()
-    access_op: I32 = _derived()
-    access_tensor: I32 = _derived()
-    access_hbm: I64 = _derived()
-    access_fast: I64 = _derived()
-    access_previous: I32 = _derived()
-    access_next: I32 = _derived()
-    tensor_units: I64 = _derived()
-    tensor_copy: I64 = _derived()
-    tensor_first: I32 = _derived()
-    tensor_last: I32 = _derived()
-    tensor_heir: I32 = _derived()
-    tensor_donor: I32 = _derived()
-    access_benefit: I64 = _derived()
-    access_remaining: I64 = _derived()
-    access_uses: I32 = _derived()
-    tensor_boundedness: NDArray[np.float64] = _derived()
-    capacity: int = _derived()
-    hbm_latency: int = _derived()
-    unlimited_latency: int = _derived()
-    compulsory_time: int = _derived()
+    op_compute: I64 = field(init=False, repr=False)
+    op_hbm: I64 = field(init=False, repr=False)
+    op_first: I32 = field(init=False, repr=False)
+    access_op: I32 = field(init=False, repr=False)
+    access_tensor: I32 = field(init=False, repr=False)
+    access_hbm: I64 = field(init=False, repr=False)
+    access_fast: I64 = field(init=False, repr=False)
+    access_previous: I32 = field(init=False, repr=False)
+    access_next: I32 = field(init=False, repr=False)
+    tensor_units: I64 = field(init=False, repr=False)
+    tensor_copy: I64 = field(init=False, repr=False)
+    tensor_first: I32 = field(init=False, repr=False)
+    tensor_last: I32 = field(init=False, repr=False)
+    tensor_heir: I32 = field(init=False, repr=False)
+    tensor_donor: I32 = field(init=False, repr=False)
+    access_benefit: I64 = field(init=False, repr=False)
+    access_remaining: I64 = field(init=False, repr=False)
+    access_uses: I32 = field(init=False, repr=False)
+    tensor_boundedness: NDArray[np.float64] = field(init=False, repr=False)
+    capacity: int = field(init=False, repr=False)
+    hbm_latency: int = field(init=False, repr=False)
+    unlimited_latency: int = field(init=False, repr=False)
+    compulsory_time: int = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         program, hardware = self.program, self.hardware

@@ -7,15 +7,17 @@ of operations, so that policies carry over between programs. Only what a decisio
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from makespan.envs.core.graph import CandidateType, EdgeType, Feature, GraphSchema, NodeType, raw
+from makespan.envs.core.graph import CandidateType, EdgeType, Feature, NodeType, raw
 from makespan.envs.core.kernels import inlined_kernel, kernel
 from makespan.envs.memory.mapping_copies import idle
 from makespan.envs.memory.mapping_instance import INPUT, OUTPUT, PARAMETER, MappingInstance
+from makespan.envs.memory.mapping_occupancy import MappingSchema, write_occupancy
 from makespan.envs.memory.mapping_state import (
     ACCESSES,
     ALL_HBM,
@@ -56,8 +58,9 @@ from makespan.envs.memory.mapping_state import (
     VALID,
     WRITE,
     Mapping,
+    rectangles_since,
 )
-from makespan.envs.memory.rectangles import Rectangles, largest_gap
+from makespan.envs.memory.rectangles import largest_gap
 
 F32 = NDArray[np.float32]
 
@@ -107,10 +110,19 @@ SYSTEM_FEATURES: Final = (
     Feature("captured", "latency saved / largest saving that the bounds allow", high=1.0),
     Feature("headroom", "lower bound / latency with everything in HBM", high=1.0, static=True),
     Feature("pressure", "bytes of all tensors / (bytes of all tensors + capacity)", high=1.0, static=True),
-    *(Feature(f"free_{k}", f"least free memory of the next {k} operations / capacity", high=1.0) for k in HORIZONS),
-    *(Feature(f"gap_{k}", f"largest gap free for the next {k} operations / capacity", high=1.0) for k in HORIZONS),
+    *(
+        Feature(f"free_{k}", f"least free memory of the next {k} operations / capacity", high=1.0)
+        for k in HORIZONS
+    ),
+    *(
+        Feature(f"gap_{k}", f"largest gap free for the next {k} operations / capacity", high=1.0)
+        for k in HORIZONS
+    ),
     *(Feature(f"idle_{k}", f"HBM time left in the next {k} operations / mean latency") for k in HORIZONS),
-    *(Feature(f"idle_before_{k}", f"HBM time left in the last {k} operations / mean latency") for k in HORIZONS),
+    *(
+        Feature(f"idle_before_{k}", f"HBM time left in the last {k} operations / mean latency")
+        for k in HORIZONS
+    ),
 )
 ACCESS_FEATURES: Final = (
     Feature("is_write", "1 if the operation writes the tensor", high=1.0, static=True),
@@ -128,7 +140,7 @@ CANDIDATE_FEATURES: Final = (
     Feature("size", "size / capacity"),
     Feature("duration", "operations by which its stay in fast memory grows / operations", high=1.0),
     Feature("area", "size x duration, as shares of capacity and operations"),
-    Feature("density", "latency saved per area: benefit / area, each as a share of the program's"),
+    Feature("density", "benefit_left / area, as shares of latency from HBM and of memory x operations"),
     Feature("boundedness", "XLA's memory boundedness / mean latency", low=-100.0),
     Feature("copy_time", "HBM time of a copy of the tensor / mean latency"),
     Feature("copies", "HBM time of copies that the decision takes on / mean latency"),
@@ -144,9 +156,11 @@ CANDIDATE_FEATURES: Final = (
 )
 
 
-def mapping_schema(num_ops: int, num_accesses: int, num_tensors: int, num_regions: int) -> GraphSchema:
-    """The decision graph of programs of at most this size."""
-    return GraphSchema(
+def mapping_schema(
+    num_ops: int, num_accesses: int, num_tensors: int, num_regions: int, occupancy: tuple[int, int] = (0, 0)
+) -> MappingSchema:
+    """The decision graph of programs of at most this size, with an image of (operations, bins) if asked for."""
+    return MappingSchema(
         nodes=(
             NodeType("op", num_ops, OP_FEATURES, "task", parent="region"),
             NodeType("region", num_regions, REGION_FEATURES, "job"),
@@ -158,6 +172,7 @@ def mapping_schema(num_ops: int, num_accesses: int, num_tensors: int, num_region
             EdgeType("access", "tensor", "op", num_accesses, ACCESS_FEATURES),
         ),
         candidates=CandidateType(3, ("op", "tensor"), CANDIDATE_FEATURES),
+        occupancy=occupancy,
     )
 
 
@@ -170,6 +185,7 @@ class Graph(NamedTuple):
     candidate_index: NDArray[np.int32]  # (B, 3, 2)
     candidate_x: F32
     action_mask: NDArray[np.int8]  # (B, 3)
+    occupancy: F32  # (B, 2, operations, bins), empty unless asked for
 
 
 STATIC_KEYS: Final = (
@@ -188,7 +204,8 @@ STATIC_KEYS: Final = (
 
 def graph_views(buffers: dict[str, NDArray[Any]]) -> Graph:
     """The kernels' view of a batch of observations."""
-    return Graph(**{key: buffers[key] for key in Graph._fields})
+    image = buffers.get("occupancy", np.zeros((len(buffers["op_x"]), 2, 0, 0), np.float32))
+    return Graph(**{key: buffers[key] for key in Graph._fields[:-1]}, occupancy=image)
 
 
 def _columns(features: tuple[Feature, ...]) -> dict[str, int]:
@@ -199,7 +216,9 @@ _OP: Final = _columns(OP_FEATURES)
 OP_STATIC: Final = _OP["compute"]
 TENSOR_STATIC: Final = _columns(TENSOR_FEATURES)["size"]
 _S: Final = _columns(SYSTEM_FEATURES)
-_FREE, _GAP, _AHEAD, _BEHIND = (_S[f"{name}_{HORIZONS[0]}"] for name in ("free", "gap", "idle", "idle_before"))
+_FREE, _GAP, _AHEAD, _BEHIND = (
+    _S[f"{name}_{HORIZONS[0]}"] for name in ("free", "gap", "idle", "idle_before")
+)
 _RAW: Final = _columns(CANDIDATE_FEATURES)["units"]
 
 
@@ -241,7 +260,9 @@ def write_tensor(m: Mapping, graph: Graph, b: int, v: int, following: int) -> No
     else:
         x[b, v, 2] = 1.0
         x[b, v, 3] = x[b, v, 4] = 0.0
-    x[b, v, 5] = np.float32(m.access[b, host, OFFSET] / m.clock[b, CAPACITY]) if host >= 0 else np.float32(0.0)
+    x[b, v, 5] = (
+        np.float32(m.access[b, host, OFFSET] / m.clock[b, CAPACITY]) if host >= 0 else np.float32(0.0)
+    )
 
 
 @kernel
@@ -256,6 +277,7 @@ def write_dynamic(m: Mapping, graph: Graph, b: int, supply: int) -> None:
         _write_op(m, graph, b, i, supply, now, scale)
     clock[b, DIRTY_LOW], clock[b, DIRTY_HIGH] = now, 0
     _write_system(m, graph, b, supply, now, scale)
+    write_occupancy(m, graph.occupancy, b, now)
     for k in range(3):
         if graph.action_mask[b, k] and not finished:
             _write_candidate(m, graph, b, a, k)
@@ -284,7 +306,7 @@ def _write_system(m: Mapping, graph: Graph, b: int, supply: int, now: int, scale
             x[b, 0, _FREE + k] = np.float32(least / clock[b, CAPACITY])
             x[b, 0, _AHEAD + k] = _clip(ahead * scale)
             x[b, 0, _BEHIND + k] = _clip(behind * scale)
-            gap = largest_gap(Rectangles(m.used, m.row), b, now, now + step + 1, clock[b, CAPACITY])
+            gap = largest_gap(rectangles_since(m, b, now), b, now, now + step + 1, clock[b, CAPACITY])
             x[b, 0, _GAP + k] = np.float32(gap / clock[b, CAPACITY])
             k += 1
 
@@ -301,9 +323,7 @@ def _growth(m: Mapping, b: int, a: int, k: int) -> int:
 
 
 @inlined_kernel
-def _write_candidate(
-    m: Mapping, graph: Graph, b: int, a: int, k: int
-) -> None:
+def _write_candidate(m: Mapping, graph: Graph, b: int, a: int, k: int) -> None:
     access, tensor, x, clock = m.access, m.tensor, graph.candidate_x[b, k], m.clock
     i, v = access[b, a, OP], access[b, a, TENSOR]
     scale, num_ops, capacity = _per_mean(m, b), clock[b, OPS], clock[b, CAPACITY]
@@ -326,7 +346,7 @@ def _write_candidate(
     x[6] = _clip(size)
     x[7] = np.float32(duration / num_ops)
     x[8] = _clip(area)
-    x[9] = _clip(benefit / clock[b, HBM_LATENCY] / area) if area > 0.0 else np.float32(0.0)
+    x[9] = _clip(access[b, a, REMAINING] / clock[b, HBM_LATENCY] / area) if area > 0.0 else np.float32(0.0)
     x[10] = _clip(tensor[b, v, BOUNDEDNESS] * scale)
     x[11] = _clip(tensor[b, v, COPY_TIME] * scale)
     x[12] = _clip(copies * scale)
@@ -341,40 +361,53 @@ def _write_candidate(
     x[_RAW + 3] = access[b, a, USES]
 
 
-def write_static(m: Mapping, buffers: dict[str, NDArray[Any]], b: int, instance: MappingInstance) -> None:
-    """Write slot b's graph at the start of an episode; the kernels complete it."""
-    program, O, A, T = instance.program, instance.num_ops, instance.num_accesses, instance.num_tensors  # noqa: E741
+@lru_cache(maxsize=128)
+def _static_graph(instance: MappingInstance) -> dict[str, NDArray[Any]]:
+    """What does not change during an episode, without padding."""
+    program, O, A = instance.program, instance.num_ops, instance.num_accesses  # noqa: E741
     scale = O / instance.hbm_latency
-    for key in ("op", "region", "tensor", "system"):
+    bound = (instance.op_hbm - instance.op_compute) / np.maximum(
+        1, np.maximum(instance.op_hbm, instance.op_compute)
+    )
+    total = float(program.tensor_size.sum())
+    headroom = instance.lower_bound / instance.hbm_latency
+    return {
+        "op_parent": program.op_region,
+        "sequence_index": np.stack([np.arange(O - 1), np.arange(1, O)]),
+        "access_index": np.stack([instance.access_tensor, instance.access_op]),
+        "op": _stack(instance.op_compute * scale, instance.op_hbm * scale, bound, np.arange(O) / O),
+        "access_x": _stack(
+            instance.access_write,
+            program.access_bytes / program.tensor_size[instance.access_tensor],
+            instance.access_hbm * scale,
+            instance.access_benefit * scale,
+        ),
+        "tensor": _tensor_static(instance, scale),
+        "region_x": _regions(instance, bound),
+        "system": np.array([headroom, total / (total + instance.hardware.capacity)], np.float32),
+        "count": np.array([O, A, instance.num_tensors, instance.num_regions]),
+    }
+
+
+def write_static(buffers: dict[str, NDArray[Any]], b: int, instance: MappingInstance) -> None:
+    """Write slot b's graph at the start of an episode; the kernels complete it."""
+    static = _static_graph(instance)
+    O, A, T, G = static["count"].tolist()  # noqa: E741
+    for key in ("op", "region", "tensor"):
         buffers[f"{key}_x"][b] = 0.0
     for key in ("op_parent", "sequence_index", "access_index", "candidate_index"):
         buffers[key][b] = -1
     buffers["access_x"][b] = 0.0
-    counts = {"op": O, "region": instance.num_regions, "tensor": T, "system": 1}
-    for key, count in counts.items():
+    for key, count in {"op": O, "region": G, "tensor": T, "system": 1}.items():
         buffers[f"{key}_count"][b, 0] = count
-    buffers["op_parent"][b, :O] = program.op_region
-    buffers["sequence_index"][b, 0, : O - 1] = np.arange(O - 1)
-    buffers["sequence_index"][b, 1, : O - 1] = np.arange(1, O)
-    buffers["access_index"][b, 0, :A] = instance.access_tensor
-    buffers["access_index"][b, 1, :A] = instance.access_op
-    bound = (instance.op_hbm - instance.op_compute) / np.maximum(
-        1, np.maximum(instance.op_hbm, instance.op_compute)
-    )
-    op_x = buffers["op_x"][b, :O, OP_STATIC:]
-    op_x[:] = _stack(instance.op_compute * scale, instance.op_hbm * scale, bound, np.arange(O) / O)
-    buffers["access_x"][b, :A] = _stack(
-        instance.access_write,
-        program.access_bytes / program.tensor_size[instance.access_tensor],
-        instance.access_hbm * scale,
-        instance.access_benefit * scale,
-    )
-    buffers["tensor_x"][b, :T, TENSOR_STATIC:] = _tensor_static(instance, scale)
-    _write_regions(buffers, b, instance, bound)
-    total = float(program.tensor_size.sum())
-    system = buffers["system_x"][b, 0]
-    system[_S["headroom"]] = instance.lower_bound / instance.hbm_latency
-    system[_S["pressure"]] = total / (total + instance.hardware.capacity)
+    buffers["op_parent"][b, :O] = static["op_parent"]
+    buffers["sequence_index"][b, :, : O - 1] = static["sequence_index"]
+    buffers["access_index"][b, :, :A] = static["access_index"]
+    buffers["access_x"][b, :A] = static["access_x"]
+    buffers["op_x"][b, :O, OP_STATIC:] = static["op"]
+    buffers["tensor_x"][b, :T, TENSOR_STATIC:] = static["tensor"]
+    buffers["region_x"][b, :G] = static["region_x"]
+    buffers["system_x"][b, 0, _S["headroom"] : _S["headroom"] + 2] = static["system"]
 
 
 def _stack(*columns: NDArray[Any]) -> F32:
@@ -403,14 +436,13 @@ def _tensor_static(instance: MappingInstance, scale: float) -> F32:
     )
 
 
-def _write_regions(
-    buffers: dict[str, NDArray[Any]], b: int, instance: MappingInstance, bound: NDArray[np.float64]
-) -> None:
+def _regions(instance: MappingInstance, bound: NDArray[np.float64]) -> F32:
     O, G, region = instance.num_ops, instance.num_regions, instance.program.op_region  # noqa: E741
-    length = np.maximum(np.bincount(region, minlength=G), 1)
+    count = np.bincount(region, minlength=G)
+    length = np.maximum(count, 1)
     latency = np.maximum(instance.op_compute, instance.op_hbm)
-    buffers["region_x"][b, :G] = _stack(
-        np.bincount(region, minlength=G) / O,
+    return _stack(
+        count / O,
         np.bincount(region, np.arange(O), G) / length / O,
         np.bincount(region, latency, G) / instance.hbm_latency,
         np.bincount(region, bound, G) / length,

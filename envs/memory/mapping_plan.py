@@ -55,12 +55,23 @@ def plan_of(m: Mapping, b: int, instance: MappingInstance) -> Schedule:
     blocks = [
         (access[stays, TENSOR], _ordinal(access[stays, TENSOR]), *access[stays][:, [OFFSET, START, END]].T),
         (access[fetches, TENSOR], number[fetches], *access[fetches][:, [OFFSET, IN_START, IN_END]].T),
-        (stores, np.zeros_like(stores), access[tensor[stores, FIRST], OFFSET], *tensor[stores][:, [OUT_START, OUT_END]].T),
-        (access[drops, TENSOR], number[drops], np.full_like(drops, -1), access[drops, OP], access[drops, OP] + 1),
+        (
+            stores,
+            np.zeros_like(stores),
+            access[tensor[stores, FIRST], OFFSET],
+            *tensor[stores][:, [OUT_START, OUT_END]].T,
+        ),
+        (
+            access[drops, TENSOR],
+            number[drops],
+            np.full_like(drops, -1),
+            access[drops, OP],
+            access[drops, OP] + 1,
+        ),
     ]
-    columns = [np.concatenate(column) for column in zip(*blocks, strict=True)]
+    job, task, resource, start, end = (np.concatenate(column) for column in zip(*blocks, strict=True))
     kind = tuple(name for name, block in zip(KINDS, blocks, strict=True) for _ in range(len(block[0])))
-    return Schedule(*columns, kind=kind or ("fast",), name=instance.name)
+    return Schedule(job, task, resource, start, end, kind=kind or ("fast",), name=instance.name)
 
 
 def _ordinal(tensors: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from makespan.envs.core.graph import GraphSchema, Observation
 from makespan.envs.memory.mapping_decoder import PriorityDecoder, density_order, xla_order
 from makespan.envs.memory.mapping_instance import MappingInstance
-from makespan.envs.memory.mapping_solver import Order
 from makespan.envs.memory.mapping_state import COPY, DROP, KEEP
 
 # What is taken in place of a planned action that is not legal: the game places offsets in another order than the plan.
@@ -26,16 +25,18 @@ class PlanPolicy:
         seed: Not used.
     """
 
-    order: ClassVar[Order]
-
     def __init__(self, schema: GraphSchema, seed: int = 0) -> None:
         self._plans: dict[int, NDArray[np.int64]] = {}  # slot -> (operations, tensors) planned action
+
+    def order(self, instance: MappingInstance) -> NDArray[np.int64]:
+        """The order (T,) whose mapping is followed."""
+        raise NotImplementedError
 
     def begin(self, instances: Sequence[MappingInstance], slots: NDArray[np.int64]) -> None:
         """Plan for `instances`, which start anew in `slots`."""
         for instance, slot in zip(instances, slots.tolist(), strict=True):
             plan = np.zeros((instance.num_ops, instance.num_tensors), np.int64)
-            places = PriorityDecoder(instance).places(type(self).order(instance))
+            places = PriorityDecoder(instance).places(self.order(instance))
             plan[instance.access_op, instance.access_tensor] = places
             self._plans[slot] = plan
 
@@ -54,10 +55,14 @@ class PlanPolicy:
 class DensityPlanPolicy(PlanPolicy):
     """Follows the mapping that density order gives."""
 
-    order = staticmethod(density_order)
+    def order(self, instance: MappingInstance) -> NDArray[np.int64]:
+        """The order (T,) whose mapping is followed."""
+        return density_order(instance)
 
 
 class XLAPlanPolicy(PlanPolicy):
     """Follows the mapping that XLA's order gives."""
 
-    order = staticmethod(xla_order)
+    def order(self, instance: MappingInstance) -> NDArray[np.int64]:
+        """The order (T,) whose mapping is followed."""
+        return xla_order(instance)

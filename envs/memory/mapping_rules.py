@@ -58,8 +58,8 @@ def useful(c: CandidateView) -> Priorities:
 
 @rule(FAMILY, "dense", FOLKLORE)
 def dense(c: CandidateView) -> Priorities:
-    """Fast memory only where latency is saved at least as densely as the whole memory would be by halving it."""
-    return _only_if(c["density"] >= 0.5, c)
+    """Fast memory only where it saves latency more densely than if all of it, all the time, saved half the latency."""
+    return _only_if((c["density"] >= 0.5) | ((c["operations"] == 0) & (c["benefit_left"] > 0)), c)
 
 
 @rule(FAMILY, "memory_bound", XLA)

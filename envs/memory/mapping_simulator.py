@@ -72,12 +72,13 @@ from makespan.envs.memory.mapping_state import (
     begin_residence,
     can_extend,
     hand_over,
+    rectangles_since,
     serve_fast,
     set_end,
 )
 from makespan.envs.memory.rectangles import END as ROW_END
 from makespan.envs.memory.rectangles import START as ROW_START
-from makespan.envs.memory.rectangles import Rectangles, best_fit, find, highest_fit, lowest_fit
+from makespan.envs.memory.rectangles import best_fit, find, highest_fit, lowest_fit
 
 SAFE: Final = 0
 DROP_BACKUP: Final = 1
@@ -91,7 +92,7 @@ HIGHEST: Final = 2
 def fit(m: Mapping, b: int, start: int, end: int, v: int, policy: int) -> int:
     """Offset for tensor v throughout the operations [start, end), -1 if there is no room."""
     units, capacity = m.tensor[b, v, UNITS], m.clock[b, CAPACITY]
-    rectangles = Rectangles(m.used, m.row)
+    rectangles = rectangles_since(m, b, start)
     if policy == BEST:
         return best_fit(rectangles, b, start, end, units, 1, capacity)
     if policy == HIGHEST:
@@ -177,13 +178,16 @@ def _fit_without(m: Mapping, b: int, host: int, kept: int, start: int, end: int,
     """`fit` as if the residence `host` ended at `kept`."""
     if host < 0 or m.access[b, host, END] <= kept:
         return fit(m, b, start, end, v, offsets)
-    k = find(Rectangles(m.used, m.row), b, host)
-    first, last = m.row[b, k, ROW_START], m.row[b, k, ROW_END]
-    m.row[b, k, ROW_END] = kept
+    rectangles = rectangles_since(m, b, start)
+    row, k = rectangles.row, find(rectangles, b, host)
+    if k < 0:
+        return fit(m, b, start, end, v, offsets)
+    first, last = row[b, k, ROW_START], row[b, k, ROW_END]
+    row[b, k, ROW_END] = kept
     if kept <= first:
-        m.row[b, k, ROW_START] = m.row[b, k, ROW_END] = FAR
+        row[b, k, ROW_START] = row[b, k, ROW_END] = FAR
     offset = fit(m, b, start, end, v, offsets)
-    m.row[b, k, ROW_START], m.row[b, k, ROW_END] = first, last
+    row[b, k, ROW_START], row[b, k, ROW_END] = first, last
     return offset
 
 
@@ -223,7 +227,9 @@ def _copy_operand(
 
 
 @inlined_kernel
-def _legal_output(m: Mapping, b: int, a: int, mask: NDArray[np.int8], mode: int, supply: int, offsets: int) -> None:
+def _legal_output(
+    m: Mapping, b: int, a: int, mask: NDArray[np.int8], mode: int, supply: int, offsets: int
+) -> None:
     i, v = m.access[b, a, OP], m.access[b, a, TENSOR]
     donor, choice = m.tensor[b, v, DONOR], m.choice
     if donor >= 0:
@@ -274,7 +280,7 @@ def legal_actions(
 @inlined_kernel
 def _leave(m: Mapping, b: int, a: int, supply: int) -> None:
     """The operand of access a leaves fast memory after its previous access; HBM holds it from then on."""
-    i, v, previous = m.access[b, a, OP], m.access[b, a, TENSOR], m.access[b, a, PREVIOUS]
+    v, previous = m.access[b, a, TENSOR], m.access[b, a, PREVIOUS]
     host, way = m.tensor[b, v, HOST], m.choice[b, DROP, CHOICE_STORE]
     if way > 0:
         give_store_back(m, b, v)

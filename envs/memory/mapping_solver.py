@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,8 +56,8 @@ def all_hbm(instance: MappingInstance) -> Schedule:
     use = instance.access_uses
     number = use[instance.tensor_first[instance.access_tensor]] - use
     nowhere = np.full(instance.num_accesses, -1)
-    op = instance.access_op
-    return Schedule(instance.access_tensor, number, nowhere, op, op + 1, kind=("hbm",), name=instance.name)
+    tensor, op = instance.access_tensor.astype(np.int64), instance.access_op.astype(np.int64)
+    return Schedule(tensor, number.astype(np.int64), nowhere, op, op + 1, kind=("hbm",), name=instance.name)
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,9 @@ class AllHBMSolver:
 class OrderSolver:
     """Tensors in a fixed order, placed by the priority decoder at the best-fitting offset, fetched as late as possible."""
 
-    order: ClassVar[Order]
+    def order(self, instance: MappingInstance) -> NDArray[np.int64]:
+        """The order (T,) in which tensors are placed."""
+        raise NotImplementedError
 
     def decoder(self, instance: MappingInstance) -> PriorityDecoder:
         """The decoder this baseline uses."""
@@ -81,36 +83,43 @@ class OrderSolver:
 
     def solve(self, instance: MappingInstance, time_limit_s: float = 1.0, seed: int = 0) -> Solution:
         """The order's mapping; limit and seed do not matter."""
-        order = type(self).order(instance)
-        return solution_of(instance, self.decoder(instance).schedule(order))
+        return solution_of(instance, self.decoder(instance).schedule(self.order(instance)))
 
 
 @dataclass(frozen=True)
 class TimeOrderSolver(OrderSolver):
     """Tensors by their first access."""
 
-    order = staticmethod(time_order)
+    def order(self, instance: MappingInstance) -> NDArray[np.int64]:
+        """The order (T,) in which tensors are placed."""
+        return time_order(instance)
 
 
 @dataclass(frozen=True)
 class BigFirstSolver(OrderSolver):
     """Largest tensors first."""
 
-    order = staticmethod(big_first_order)
+    def order(self, instance: MappingInstance) -> NDArray[np.int64]:
+        """The order (T,) in which tensors are placed."""
+        return big_first_order(instance)
 
 
 @dataclass(frozen=True)
 class SmallFirstSolver(OrderSolver):
     """Smallest tensors first."""
 
-    order = staticmethod(small_first_order)
+    def order(self, instance: MappingInstance) -> NDArray[np.int64]:
+        """The order (T,) in which tensors are placed."""
+        return small_first_order(instance)
 
 
 @dataclass(frozen=True)
 class DensitySolver(OrderSolver):
     """Largest benefit per byte and operation of the tensor's lifetime first."""
 
-    order = staticmethod(density_order)
+    def order(self, instance: MappingInstance) -> NDArray[np.int64]:
+        """The order (T,) in which tensors are placed."""
+        return density_order(instance)
 
 
 @dataclass(frozen=True)
@@ -127,7 +136,9 @@ class XLASolver(OrderSolver):
 
     max_ratio: float = 10.0
 
-    order = staticmethod(xla_order)
+    def order(self, instance: MappingInstance) -> NDArray[np.int64]:
+        """The order (T,) in which tensors are placed."""
+        return xla_order(instance)
 
     def decoder(self, instance: MappingInstance) -> PriorityDecoder:
         """The decoder with XLA's cap and preferred start."""
@@ -141,7 +152,9 @@ class PortfolioSolver:
 
     def solve(self, instance: MappingInstance, time_limit_s: float = 10.0, seed: int = 0) -> Solution:
         """The best mapping of the portfolio; limit and seed do not matter."""
-        options = [(offset, prefetch, NO_CAP) for offset in (BEST, LOWEST) for prefetch in (LATEST, PREFERRED)]
+        options = [
+            (offset, prefetch, NO_CAP) for offset in (BEST, LOWEST) for prefetch in (LATEST, PREFERRED)
+        ]
         options.append((BEST, PREFERRED, xla_cap(instance)))
         best, found = instance.hbm_latency, all_hbm(instance)
         for offset, prefetch, cap in options:

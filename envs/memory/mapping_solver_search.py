@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -209,7 +209,7 @@ class BeamSolver:
     """
 
     width: int = 16
-    rules: MappingRules = MappingRules(skip_forced=False)
+    rules: MappingRules = field(default_factory=lambda: MappingRules(skip_forced=False))
 
     def solve(self, instance: MappingInstance, time_limit_s: float = 60.0, seed: int = 0) -> Solution:
         """The best mapping found; when time runs out the beam narrows to its best state."""

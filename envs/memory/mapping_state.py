@@ -25,6 +25,7 @@ DROP: Final = 0
 KEEP: Final = 1
 COPY: Final = 2
 
+RECENT: Final = 32  # operations
 FAR: Final = 2**40  # an operation that never comes
 
 OUTPUT_KIND: Final = 3
@@ -47,7 +48,8 @@ DIRTY_LOW: Final = 12  # operations whose rows the last decisions have changed
 DIRTY_HIGH: Final = 13
 REWINDS: Final = 14
 LAST_HEAD: Final = 15  # the last access at which a decision may be due
-CLOCK_COLUMNS: Final = 16
+MARK: Final = 16  # `recent` lacks what ended before this operation; -1 where it is not kept
+CLOCK_COLUMNS: Final = 17
 
 # Columns of `Mapping.op`.
 COMPUTE: Final = 0
@@ -121,12 +123,14 @@ class Mapping(NamedTuple):
     choice: I64  # (B, 3, 6) what each candidate would do
     used: I64  # (B, 1) rectangles placed
     row: I64  # (B, A, 5) the rectangles, see `Rectangles`
+    recent_used: I64  # (B, 1)
+    recent_row: I64  # (B, A, 5) those that have not ended long ago: what most searches for room look at
 
 
 def make_mapping(num_slots: int, num_ops: int, num_accesses: int, num_tensors: int) -> Mapping:
     """Zeroed arrays for `num_slots` programs of at most this size."""
     B, O, A, T = num_slots, num_ops, num_accesses, num_tensors  # noqa: E741
-    rectangles = make_rectangles(B, A)
+    rectangles, recent = make_rectangles(B, A), make_rectangles(B, A)
     return Mapping(
         clock=np.zeros((B, CLOCK_COLUMNS), np.int64),
         op=np.zeros((B, O + 1, OP_COLUMNS), np.int64),
@@ -136,6 +140,8 @@ def make_mapping(num_slots: int, num_ops: int, num_accesses: int, num_tensors: i
         choice=np.zeros((B, 3, 6), np.int64),
         used=rectangles.used,
         row=rectangles.row,
+        recent_used=recent.used,
+        recent_row=recent.row,
     )
 
 
@@ -172,6 +178,8 @@ def reset_slot(m: Mapping, b: int, keep_bans: bool) -> None:
     clock, op, access, tensor = m.clock, m.op, m.access, m.tensor
     num_ops, num_tensors = clock[b, OPS], clock[b, TENSORS]
     clear(Rectangles(m.used, m.row), b)
+    clear(Rectangles(m.recent_used, m.recent_row), b)
+    clock[b, MARK] = -1
     for i in range(num_ops):
         op[b, i, HBM] = op[b, i, ALL_HBM]
         for column in range(FAST, OP_COLUMNS):
@@ -230,6 +238,59 @@ def _change_load(m: Mapping, b: int, start: int, end: int, units: int) -> None:
         touch(m, b, start, end)
 
 
+@inlined_kernel
+def rectangles_since(m: Mapping, b: int, start: int) -> Rectangles:
+    """Rectangles enough to search for room from operation `start` on."""
+    if start >= m.clock[b, MARK] >= 0:
+        return Rectangles(m.recent_used, m.recent_row)
+    return Rectangles(m.used, m.row)
+
+
+@inlined_kernel
+def keep_recent(m: Mapping, b: int) -> None:
+    """From the start of an episode on, keep the recent rectangles apart: searches then do not grow with its length."""
+    m.clock[b, MARK] = 0
+
+
+@inlined_kernel
+def forget(m: Mapping, b: int, now: int) -> None:
+    """Now and then, leave out of the recent rectangles what ended more than `RECENT` operations ago."""
+    if m.clock[b, MARK] < 0 or now - m.clock[b, MARK] < 2 * RECENT:
+        return
+    mark, kept = now - RECENT, 0
+    m.clock[b, MARK] = mark
+    row = m.recent_row
+    for k in range(m.recent_used[b, 0]):
+        if row[b, k, ROW_END] > mark:
+            if kept < k:
+                for column in range(row.shape[2]):
+                    row[b, kept, column] = row[b, k, column]
+            kept += 1
+    m.recent_used[b, 0] = kept
+
+
+@inlined_kernel
+def _place(m: Mapping, b: int, owner: int, start: int, end: int, low: int, high: int) -> None:
+    place(Rectangles(m.used, m.row), b, owner, start, end, low, high)
+    if m.clock[b, MARK] >= 0:
+        place(Rectangles(m.recent_used, m.recent_row), b, owner, start, end, low, high)
+
+
+@inlined_kernel
+def _end_rectangle(
+    rectangles: Rectangles, b: int, owner: int, start: int, end: int, low: int, high: int
+) -> None:
+    """Let the rectangle of `owner` end at `end`; if it is not there, it begins at `start`."""
+    k = find(rectangles, b, owner)
+    if k < 0:
+        if end > start:
+            place(rectangles, b, owner, start, end, low, high)
+    elif end <= rectangles.row[b, k, ROW_START]:
+        release(rectangles, b, owner)
+    else:
+        rectangles.row[b, k, ROW_END] = end
+
+
 @kernel
 def begin_residence(m: Mapping, b: int, a: int, start: int, end: int, offset: int) -> None:
     """Let access a begin a residence [start, end) at an offset, and its tensor live there."""
@@ -237,7 +298,7 @@ def begin_residence(m: Mapping, b: int, a: int, start: int, end: int, offset: in
     units = m.tensor[b, v, UNITS]
     m.access[b, a, START], m.access[b, a, END], m.access[b, a, OFFSET] = start, end, offset
     m.tensor[b, v, HOST] = a
-    place(Rectangles(m.used, m.row), b, a, start, end, offset, offset + units)
+    _place(m, b, a, start, end, offset, offset + units)
     _change_load(m, b, start, end, units)
 
 
@@ -248,7 +309,8 @@ def can_extend(m: Mapping, b: int, host: int, end: int) -> bool:
         return True
     low = m.access[b, host, OFFSET]
     high = low + m.tensor[b, m.access[b, host, TENSOR], UNITS]
-    return is_free(Rectangles(m.used, m.row), b, m.access[b, host, END], end, low, high, host)
+    start = m.access[b, host, END]
+    return is_free(rectangles_since(m, b, start), b, start, end, low, high, host)
 
 
 @kernel
@@ -257,16 +319,12 @@ def set_end(m: Mapping, b: int, host: int, end: int) -> None:
     old = m.access[b, host, END]
     if end == old:
         return
-    rectangles = Rectangles(m.used, m.row)
     units = m.tensor[b, m.access[b, host, TENSOR], UNITS]
     low = m.access[b, host, OFFSET]
-    k = find(rectangles, b, host)
-    if k < 0:  # one that was handed over and has no operation of its own yet
-        place(rectangles, b, host, old, end, low, low + units)
-    elif end <= m.row[b, k, ROW_START]:
-        release(rectangles, b, host)
-    else:
-        m.row[b, k, ROW_END] = end
+    # one that was handed over has no operation of its own yet
+    _end_rectangle(Rectangles(m.used, m.row), b, host, old, end, low, low + units)
+    if m.clock[b, MARK] >= 0:
+        _end_rectangle(Rectangles(m.recent_used, m.recent_row), b, host, old, end, low, low + units)
     _change_load(m, b, old, end, units)
     _change_load(m, b, end, old, -units)
     m.access[b, host, END] = end
@@ -282,6 +340,5 @@ def hand_over(m: Mapping, b: int, host: int, a: int) -> None:
     m.tensor[b, v, HOST] = a
     if end > i + 1:
         units = m.tensor[b, v, UNITS]
-        place(Rectangles(m.used, m.row), b, a, i + 1, end, offset, offset + units)
+        _place(m, b, a, i + 1, end, offset, offset + units)
         _change_load(m, b, i + 1, end, units)
-

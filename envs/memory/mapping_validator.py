@@ -102,9 +102,7 @@ def latency(instance: MappingInstance, fast: NDArray[np.bool_]) -> int:
     return int(np.maximum(instance.op_compute, hbm_time + fast_time).sum())
 
 
-def _times(
-    instance: MappingInstance, fast: NDArray[np.bool_]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _times(instance: MappingInstance, fast: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(O,) HBM and fast-memory time of each operation, ps."""
     hbm_time, fast_time = np.zeros(instance.num_ops, np.int64), np.zeros(instance.num_ops, np.int64)
     np.add.at(hbm_time, instance.access_op[~fast], instance.access_hbm[~fast])
@@ -147,7 +145,10 @@ def _tensors(instance: MappingInstance, rows: list[_Row], violations: list[str])
         ops = [int(instance.access_op[access]) for access in accesses]
         dropped: set[int] = set()
         for row in by_tensor[t, "hbm"]:
-            if not 0 <= row.number < len(ops) or (row.start, row.end) != (ops[row.number], ops[row.number] + 1):
+            if not 0 <= row.number < len(ops) or (row.start, row.end) != (
+                ops[row.number],
+                ops[row.number] + 1,
+            ):
                 violations.append(f"{row}: the tensor has no such access; they are at operations {ops}")
             elif row.number in dropped:
                 violations.append(f"{row}: given twice")
@@ -180,13 +181,17 @@ def _stay_violations(instance: MappingInstance, tensor: _Tensor) -> list[str]:
         if not served:
             found.append(f"{stay}: serves no access")
         elif len(fetches) + produced != 1:
-            found.append(f"{stay}: begins with {len(fetches)} copies and {int(produced)} productions; expected one")
+            found.append(
+                f"{stay}: begins with {len(fetches)} copies and {int(produced)} productions; expected one"
+            )
         elif fetches and (fetches[0].number != served[0] or fetches[0].offset != stay.offset):
             found.append(f"{fetches[0]}: expected number {served[0]} and offset {stay.offset}, as its stay")
     for number, op in enumerate(tensor.ops):
         covering = tensor.stay_at(op)
         if tensor.is_fast(number) and covering is None:
-            found.append(f"tensor {tensor.index} is not in fast memory for its access {number} at operation {op}")
+            found.append(
+                f"tensor {tensor.index} is not in fast memory for its access {number} at operation {op}"
+            )
         elif tensor.is_fast(number) and number == 0 and tensor.written and covering.start != op:  # type: ignore[union-attr]
             found.append(f"{covering}: expected to begin with the tensor's production at operation {op}")
     return found
@@ -210,7 +215,9 @@ def _copy_violations(instance: MappingInstance, tensor: _Tensor) -> list[str]:
         elif not tensor.written or not tensor.is_fast(0) or home is None:
             found.append(f"{row}: the tensor was not produced in fast memory")
         elif row.start <= tensor.ops[0] or row.end > home.end or row.offset != home.offset:
-            found.append(f"{row}: expected to run after operation {tensor.ops[0]}, within {home}, at its offset")
+            found.append(
+                f"{row}: expected to run after operation {tensor.ops[0]}, within {home}, at its offset"
+            )
     return found
 
 
@@ -267,12 +274,14 @@ def _overlap_violations(instance: MappingInstance, rows: list[_Row]) -> list[str
     stays = sorted((row for row in rows if row.kind == "fast"), key=lambda row: row.start)
     size = -(-instance.program.tensor_size // instance.hardware.alignment)
     pairs = _in_place_pairs(instance)
-    found, alive = [], []
+    found: list[str] = []
+    alive: list[_Row] = []
     for row in stays:
         alive = [other for other in alive if other.end > row.start]
         for other in alive:
             apart = (
-                other.offset + size[other.tensor] <= row.offset or row.offset + size[row.tensor] <= other.offset
+                other.offset + size[other.tensor] <= row.offset
+                or row.offset + size[row.tensor] <= other.offset
             )
             handed = pairs.get((other.tensor, row.tensor)) == row.start == other.end - 1
             if not apart and not handed:

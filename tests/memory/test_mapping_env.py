@@ -18,6 +18,7 @@ from makespan.envs.core.policy import RandomPolicy
 from makespan.envs.memory.mapping_benchmark import load_instance
 from makespan.envs.memory.mapping_env import MemoryMappingEnv, MemoryMappingVectorEnv
 from makespan.envs.memory.mapping_generator import toy_mapping
+from makespan.envs.memory.mapping_map import mapping_html, mapping_map
 from makespan.envs.testing import check_scheduling_env
 
 ENV_ID = "makespan/MemoryMapping-v0"
@@ -29,13 +30,13 @@ ENV_ID = "makespan/MemoryMapping-v0"
         {"num_ops": 12},
         {"num_ops": 12, "training": 1.0, "dead_ends": "drop_backup"},
         {"num_ops": 12, "granularity": "tensor"},
-        {"instance": "toy", "illegal_action": "noop"},
+        {"instance": "toy", "illegal_action": "noop", "occupancy": (4, 8)},
         {"generator": "long_skips", "levels": 2, "prefetch": "preferred", "offset_policy": "best"},
     ],
     ids=lambda keywords: " ".join(map(str, keywords.values())),
 )
 def test_promises_of_the_suite(keywords: dict[str, object]) -> None:
-    """The suite's checker: masks, clones, pickles, seeds, the validator, and a return of exactly 1 - latency / latency from HBM."""
+    """The suite's checker: masks, clones, seeds, the validator, and a return of 1 - latency / latency from HBM."""
     env = gymnasium.make(ENV_ID, **keywords)
     bare = env.unwrapped
     assert isinstance(bare, MemoryMappingEnv)
@@ -57,7 +58,12 @@ def test_checkers_of_gymnasium_and_sb3() -> None:
 def test_batch_equals_scalar(keywords: dict[str, object]) -> None:
     """Slot i of the native batch plays what the scalar environment seeded seed + i plays."""
     envs = gymnasium.make_vec(
-        ENV_ID, num_envs=3, vectorization_mode="vector_entry_point", num_ops=10, autoreset_mode="Disabled", **keywords
+        ENV_ID,
+        num_envs=3,
+        vectorization_mode="vector_entry_point",
+        num_ops=10,
+        autoreset_mode="Disabled",
+        **keywords,
     )
     scalars = [gymnasium.make(ENV_ID, num_ops=10, **keywords) for _ in range(3)]
     observation, _ = envs.reset(seed=5)
@@ -110,8 +116,31 @@ def test_bad_input_is_named() -> None:
     with pytest.raises(ValueError, match="given together"):
         MemoryMappingVectorEnv(1, "layered", instances=[toy_mapping()])
     env = MemoryMappingEnv(num_ops=4, illegal_action="raise")
-    with pytest.raises(InvalidInstanceError, match="'unet_training_b1@8' has .*at most"):
+    with pytest.raises(InvalidInstanceError, match=r"'unet_training_b1@8' has .*at most"):
         env.reset(options={"instance": "unet_training_b1@8"})
     env.reset(options={"instance": load_instance("toy")})
     with pytest.raises(IllegalActionError, match="expected one of"):
         env.step(2)
+
+
+def test_pictures_show_the_mapping() -> None:
+    """The toy's map: a and w at their offsets, 294 ps, HBM busy for 40 + 20 + 60 ps; text, frame and page are drawn."""
+    env = MemoryMappingEnv(instance="toy", render_mode="ansi")
+    env.reset(seed=0)
+    env.step(1)
+    env.step(2)
+    plan = mapping_map(env.instance, env.schedule())
+    blocks = {
+        plan.labels[o]: (int(low), int(high))
+        for o, low, high in zip(plan.owner, plan.low, plan.high, strict=True)
+    }
+    assert blocks == {"a": (0, 40), "w": (40, 100)}
+    latency, use, load = (profile.values.tolist() for profile in plan.profiles)
+    assert latency == [200e-6, 30e-6, 64e-6]
+    assert use == pytest.approx([40 / 200, 20 / 30, 60 / 64])
+    assert load == [100, 100, 40]
+    assert "1.429 x" in plan.title
+    assert isinstance(env.render(), str)
+    assert "toy" in mapping_html(env.instance, env.schedule())
+    env.render_mode = "rgb_array"
+    assert env.render().shape[2] == 3

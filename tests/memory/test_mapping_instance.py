@@ -22,7 +22,12 @@ def test_toy_costs() -> None:
     names = toy.program.tensor_name
     assert toy.op_compute.tolist() == [200, 30, 10]
     assert toy.op_hbm.tolist() == [80, 120, 100]
-    assert (toy.hbm_latency, toy.unlimited_latency, toy.compulsory_time, toy.lower_bound) == (420, 240, 140, 240)
+    assert (toy.hbm_latency, toy.unlimited_latency, toy.compulsory_time, toy.lower_bound) == (
+        420,
+        240,
+        140,
+        240,
+    )
     assert toy.capacity == 100
     w, a = names.index("w"), names.index("a")
     assert (toy.tensor_copy[w], toy.tensor_units[w]) == (60, 60)

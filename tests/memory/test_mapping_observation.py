@@ -38,7 +38,9 @@ def plain_ops(engine: MappingEngine, instance: MappingInstance, decided: np.ndar
     }
 
 
-@pytest.mark.parametrize("rules", [MappingRules(), MappingRules(dead_ends="drop_backup")], ids=["safe", "backup"])
+@pytest.mark.parametrize(
+    "rules", [MappingRules(), MappingRules(dead_ends="drop_backup")], ids=["safe", "backup"]
+)
 @pytest.mark.parametrize("name", ["layered-1@2", "decode_step_inference_b1@8", "mlp_training_b256@8"])
 def test_rows_equal_a_recomputation(name: str, rules: MappingRules) -> None:
     """After every decision every operation's row is what the mapping so far says, also where nothing was rewritten."""
@@ -50,7 +52,9 @@ def test_rows_equal_a_recomputation(name: str, rules: MappingRules) -> None:
         x = engine.observation["op_x"][0, : instance.num_ops]
         expected = plain_ops(engine, instance, x[:, column["decided"]] > 0)
         for feature in ("latency", "hbm_time", "fast_time", "free"):
-            np.testing.assert_allclose(x[:, column[feature]], np.clip(expected[feature], -100, 100), atol=2e-5)
+            np.testing.assert_allclose(
+                x[:, column[feature]], np.clip(expected[feature], -100, 100), atol=2e-5
+            )
         shared = x[:, column["idle"]] + x[:, column["copy_time"]]
         inside = expected["idle + copies"] < 50
         np.testing.assert_allclose(shared[inside], expected["idle + copies"][inside], atol=1e-4)
@@ -84,7 +88,10 @@ def test_candidates_of_the_toy() -> None:
     toy = toy_mapping()
     engine = cases.engine_for(toy)
     cases.act(engine, 1)
-    row = {f.name: engine.observation["candidate_x"][0, 2, k] for k, f in enumerate(engine.schema.candidates.features)}
+    row = {
+        f.name: engine.observation["candidate_x"][0, 2, k]
+        for k, f in enumerate(engine.schema.candidates.features)
+    }
     mean = 420 / 3
     expected = {
         "is_copy": 1.0,
@@ -102,7 +109,9 @@ def test_candidates_of_the_toy() -> None:
         "operations": 2.0,
         "accesses_left": 1.0,
     }
-    assert {key: pytest.approx(value) for key, value in expected.items()} == {key: row[key] for key in expected}
+    assert {key: pytest.approx(value) for key, value in expected.items()} == {
+        key: row[key] for key in expected
+    }
 
 
 def test_profile_of_the_toy() -> None:
@@ -110,9 +119,24 @@ def test_profile_of_the_toy() -> None:
     toy = toy_mapping()
     engine = cases.engine_for(toy)
     cases.act(engine, 1)
-    system = {f.name: engine.observation["system_x"][0, 0, k] for k, f in enumerate(engine.schema.node("system").features)}
+    system = {
+        f.name: engine.observation["system_x"][0, 0, k]
+        for k, f in enumerate(engine.schema.node("system").features)
+    }
     for name in ("free_1", "free_4", "gap_1", "gap_4"):
         assert system[name] == pytest.approx(0.6)
     assert system["idle_before_1"] == pytest.approx(160 / 140)
     assert system["idle_1"] == pytest.approx(0.0)
     assert system["headroom"] == pytest.approx(240 / 420)
+
+
+def test_occupancy_of_the_toy() -> None:
+    """A is kept at [0, 40) of 100 units for operations 0 to 2: seen from operation 1, two of five bins, ending with the 2nd."""
+    toy = toy_mapping()
+    engine = cases.engine_for(toy, MappingRules(occupancy=(3, 5)))
+    assert not engine.observation["occupancy"].any()
+    cases.act(engine, 1)
+    occupied, ending = engine.observation["occupancy"][0]
+    np.testing.assert_allclose(occupied, [[1, 1, 0, 0, 0], [1, 1, 0, 0, 0], [0, 0, 0, 0, 0]])
+    np.testing.assert_allclose(ending, [[0, 0, 0, 0, 0], [1, 1, 0, 0, 0], [0, 0, 0, 0, 0]])
+    assert "occupancy" not in cases.engine_for(toy).observation

@@ -6,8 +6,8 @@ import mapping_cases as cases
 import numpy as np
 import pytest
 
-from makespan.envs.memory.mapping_bounds import linear_bound
 from makespan.envs.memory.mapping_benchmark import load_instance, program_names
+from makespan.envs.memory.mapping_bounds import linear_bound
 from makespan.envs.memory.mapping_engine import MappingEngine, MappingRules
 from makespan.envs.memory.mapping_instance import MappingInstance
 from makespan.envs.memory.mapping_validator import validate
@@ -17,12 +17,20 @@ RULES = {
     "drop_backup": MappingRules(dead_ends="drop_backup"),
     "best, earliest": MappingRules(offset_policy="best", prefetch="earliest"),
     "highest, preferred": MappingRules(offset_policy="highest", prefetch="preferred"),
-    "backup, best, preferred": MappingRules(dead_ends="drop_backup", offset_policy="best", prefetch="preferred"),
+    "backup, best, preferred": MappingRules(
+        dead_ends="drop_backup", offset_policy="best", prefetch="preferred"
+    ),
     "tensor": MappingRules(granularity="tensor"),
     "tensor, best, preferred": MappingRules(granularity="tensor", offset_policy="best", prefetch="preferred"),
     "every move": MappingRules(skip_forced=False),
 }
-FAST = ["layered-0@2", "series_parallel-1@8", "long_skips-1@8", "decode_step_inference_b1@8", "mlp_training_b256@8"]
+FAST = [
+    "layered-0@2",
+    "series_parallel-1@8",
+    "long_skips-1@8",
+    "decode_step_inference_b1@8",
+    "mlp_training_b256@8",
+]
 
 
 def plain_latency(instance: MappingInstance, engine: MappingEngine) -> int:

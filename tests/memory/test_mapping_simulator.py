@@ -26,7 +26,9 @@ def test_toy_by_hand() -> None:
     assert engine.outcome.terminated[0]
     assert engine.objective(0) == validate(toy, engine.schedule(0)) == TOY_OPTIMUM
     names = toy.program.tensor_name
-    fast = {names[t]: (offset, start, end) for t, offset, start, end in cases.rows_of(engine.schedule(0), "fast")}
+    fast = {
+        names[t]: (offset, start, end) for t, offset, start, end in cases.rows_of(engine.schedule(0), "fast")
+    }
     assert fast == {"a": (0, 0, 3), "w": (40, 0, 2)}
     (fetch,) = cases.rows_of(engine.schedule(0), "copy_in")
     assert fetch == (names.index("w"), 40, 0, 1)
@@ -70,9 +72,14 @@ def test_in_place_update_needs_a_way_to_hbm() -> None:
 
 
 def _long_wait(flops: int) -> tuple[cases.MappingInstance, list[str]]:
-    """a waits from operation 0 to 3; c wants almost all of the memory in between."""
+    """A waits from operation 0 to 3; c wants almost all of the memory in between."""
     tensors = {"x": ("i", 10), "a": ("a", 10), "c": ("a", 95), "d": ("a", 10), "y": ("o", 10)}
-    ops: list[cases.Op] = [(0, ["x"], ["a"]), (flops, ["x"], ["c"]), (flops, ["c"], ["d"]), (0, ["a", "d"], ["y"])]
+    ops: list[cases.Op] = [
+        (0, ["x"], ["a"]),
+        (flops, ["x"], ["c"]),
+        (flops, ["c"], ["d"]),
+        (0, ["a", "d"], ["y"]),
+    ]
     instance = cases.problem(100, tensors, ops)
     return instance, list(instance.program.tensor_name)
 
