@@ -200,9 +200,7 @@ def replay(
     env = make_batch(env_id, options, instances)
     follow = get_family(env_id).follow
     policy: Policy = (
-        SchedulePolicy(env.schema, schedules)
-        if follow is None
-        else follow(env.schema, instances, schedules)
+        SchedulePolicy(env.schema, schedules) if follow is None else follow(env.schema, instances, schedules)
     )
     observation, _ = env.reset(seed=0)
     recorder = Recorder(env.schema, encode, observation)

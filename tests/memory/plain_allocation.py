@@ -10,7 +10,12 @@ from makespan.envs.memory.allocation_instance import AllocationProblem
 
 
 def small_problem(
-    rng: np.random.Generator, *, num_buffers: int = 5, aligned: bool = False, gaps: str = "", fixed: bool = False
+    rng: np.random.Generator,
+    *,
+    num_buffers: int = 5,
+    aligned: bool = False,
+    gaps: str = "",
+    fixed: bool = False,
 ) -> AllocationProblem:
     """A random problem: sizes 1..4, times 0..6; `gaps` is "", "empty" or "windows"."""
     lower = rng.integers(0, 5, num_buffers)
@@ -148,7 +153,10 @@ class PlainMemory:
         return min(gaps)[1]
 
     def top(self, section: tuple[int, int]) -> int:
-        return max((max(held_at(self.problem, i, section[0], o), default=-1) + 1 for i, o in self.offsets.items()), default=0)
+        return max(
+            (max(held_at(self.problem, i, section[0], o), default=-1) + 1 for i, o in self.offsets.items()),
+            default=0,
+        )
 
     def section_floor(self, section: tuple[int, int]) -> int:
         floors = [self.floor(i) for i in self.members(section) if i not in self.offsets]

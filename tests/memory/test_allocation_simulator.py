@@ -27,7 +27,10 @@ KINDS = (
 def make(problems: list[AllocationProblem], mode: str) -> SchedulingEnv:
     """An environment whose spaces hold all the problems."""
     env = gymnasium.make(
-        "makespan/MemoryAllocation-v0", generator=FixedProblems(problems), disable_env_checker=True, **MODES[mode]
+        "makespan/MemoryAllocation-v0",
+        generator=FixedProblems(problems),
+        disable_env_checker=True,
+        **MODES[mode],
     ).unwrapped
     assert isinstance(env, SchedulingEnv)
     return env
@@ -47,7 +50,13 @@ def check_graph(observation: dict, plain: PlainMemory, env: SchedulingEnv) -> No
         offset = plain.offsets.get(i, -1)
         floor = offset if offset >= 0 else plain.floor(i)
         rivals = 0 if offset >= 0 else plain.conflicts(i, waiting) / N
-        row = [float(offset >= 0), floor * scale, (floor + int(problem.size[i])) * scale, rivals, *plain.shared(i)]
+        row = [
+            float(offset >= 0),
+            floor * scale,
+            (floor + int(problem.size[i])) * scale,
+            rivals,
+            *plain.shared(i),
+        ]
         np.testing.assert_allclose(observation["buffer_x"][i, :11], row, rtol=2e-6, err_msg=f"buffer {i}")
         x, index = observation["candidate_x"][i], observation["candidate_index"][i]
         if i not in allowed:
@@ -70,7 +79,9 @@ def check_graph(observation: dict, plain: PlainMemory, env: SchedulingEnv) -> No
             unplaced * scale, len(members) / N, top * scale, floor * scale,
             (plain.bound - floor - unplaced) * scale, (top - load + unplaced) * scale, load * scale,
         ]  # fmt: skip
-        np.testing.assert_allclose(observation["section_x"][s, :7], row, rtol=2e-6, atol=1e-6, err_msg=f"section {s}")
+        np.testing.assert_allclose(
+            observation["section_x"][s, :7], row, rtol=2e-6, atol=1e-6, err_msg=f"section {s}"
+        )
     edges = observation["incidence_index"].T
     expected = {(i, s) for s, section in enumerate(plain.sections) for i in plain.members(section)}
     assert {tuple(edge) for edge in edges[edges[:, 0] >= 0].tolist()} == expected
@@ -82,7 +93,9 @@ def check_graph(observation: dict, plain: PlainMemory, env: SchedulingEnv) -> No
 def test_episodes_follow_the_definition(mode: str) -> None:
     """Offsets, rewards, masks and every column agree with the plain memory, for problems of all kinds in one env."""
     rng = np.random.default_rng(1)
-    problems = [small_problem(rng, num_buffers=int(rng.integers(3, 8)), **kind) for kind in KINDS for _ in range(5)]
+    problems = [
+        small_problem(rng, num_buffers=int(rng.integers(3, 8)), **kind) for kind in KINDS for _ in range(5)
+    ]
     env = make(problems, mode)
     for problem in problems:
         plain = PlainMemory(problem, mode)
@@ -139,7 +152,9 @@ def test_canonical_orders_are_fewer() -> None:
     env = make([problem], "canonical")
     observation, _ = env.reset(seed=0)
     assert observation["action_mask"].sum() == 6  # everything is at offset 0
-    observation, *_ = env.step(2)  # those of lower number now lie above it, at 1: two twins and both others stay
+    observation, *_ = env.step(
+        2
+    )  # those of lower number now lie above it, at 1: two twins and both others stay
     assert np.flatnonzero(observation["action_mask"]).tolist() == [0, 1, 3, 4, 5]
     env.reset(seed=0)
     observation, *_ = env.step(4)  # [0, 2) of the first four is blocked: floors 2; twin 5 too
@@ -153,5 +168,7 @@ def test_dominated_buffers_wait() -> None:
     problem = AllocationProblem.from_buffers([(0, 2, 5), (1, 3, 2), (3, 4, 3)])
     env = make([problem], "canonical")
     env.reset(seed=0)
-    observation, *_ = env.step(0)  # 1 would lie at 5; 2 fits into [0, 3) beside nothing, though it must not tie upwards
+    observation, *_ = env.step(
+        0
+    )  # 1 would lie at 5; 2 fits into [0, 3) beside nothing, though it must not tie upwards
     assert np.flatnonzero(observation["action_mask"]).tolist() == [2]
