@@ -56,7 +56,8 @@ class ShapeConfig(Checked):
         generator: Name of the family's generator.
         parameters: Of the generator, e.g. `{num_jobs: 6, num_machines: 6}`.
         count: Instances to draw; in self-labelling and PPO, which draw without end, the share of this shape.
-        teacher: Who is imitated: a solver, rule or registered policy of the family, as on the command line.
+        teacher: Who is imitated: a solver, rule or registered policy of the family, as on the command line, or `generator`
+            where it draws problems together with solutions.
         time_limit_s: Seconds a solver has for one instance.
     """
 

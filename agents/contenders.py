@@ -7,6 +7,7 @@ random  portfolio          uniform choice; the best schedule of all rules
 planner[horizon=5]         a registered policy that plans, searches or remembers, with its options; `*N` with N seeds
 runs/x  pretrained         a trained policy, with the environment's options it was trained with
 runs/x*32                  the best of 32 schedules: the greedy one and 31 samples at the tuned temperature
+runs/x[search=tree,simulations=16]   tree search that it guides; [search=beam,width=8] a beam (makespan.agents.guided)
 cp_sat[time_limit=10]      a solver with its options
 gnn=runs/a+runs/b+runs/c   several training runs of one method, listed one by one and summarised as `gnn`
 """
@@ -36,6 +37,7 @@ from makespan.envs.core.policy import (
 
 NOISE: Final = 0.2  # sigma of the log-normal noise on a rule's priorities in best-of-N
 PRETRAINED: Final = "pretrained"
+SEARCHES: Final = ("beam", "tree")  # that a trained policy can guide
 
 Kind = Literal["rule", "random", "portfolio", "policy", "learned", "solver"]
 OptionValue = str | int | float | bool | None
@@ -56,6 +58,15 @@ class PolicyFactory(Protocol):
     @property
     def options(self) -> Mapping[str, Any]:
         """Keywords of the environment it was trained in."""
+        ...
+
+    @property
+    def temperature(self) -> float:
+        """Of its samples, as tuned."""
+        ...
+
+    def network(self, schema: GraphSchema) -> Any:
+        """What guides a search on decision graphs of `schema`."""
         ...
 
     def build(self, schema: GraphSchema, *, greedy: bool, seed: int) -> Policy:
@@ -81,7 +92,7 @@ class PolicySpec:
         name: Name of the rule or solver, or the run folder.
         samples: Schedules to take the best of.
         mode: Mode of the environment, None for the default of its kind.
-        options: Of a solver or a registered policy.
+        options: Of a solver, a registered policy, or the search that a trained policy guides.
     """
 
     text: str
@@ -100,11 +111,13 @@ class Contender:
         spec: How it was asked for.
         options: Keywords to make the environment with.
         makers: One for each policy it takes the best of: a single one, but for a portfolio.
+        factory: The trained policy, None for all others.
     """
 
     spec: PolicySpec
     options: Mapping[str, Any]
     makers: tuple[MakePolicy, ...]
+    factory: PolicyFactory | None = None
 
 
 def parse_policy(text: str, family: str) -> PolicySpec:
@@ -131,8 +144,17 @@ def parse_policy(text: str, family: str) -> PolicySpec:
         raise PolicySpecError(f"policy {text!r}: a solver takes neither a mode nor samples")
     if kind == "portfolio" and match["samples"]:
         raise PolicySpecError(f"policy {text!r}: a portfolio has one schedule for each rule, no samples")
-    if kind not in ("solver", "policy") and match["options"] is not None:
-        raise PolicySpecError(f"policy {text!r}: only solvers and registered policies take options")
+    if kind not in ("solver", "policy", "learned") and match["options"] is not None:
+        raise PolicySpecError(
+            f"policy {text!r}: only solvers, registered policies and trained ones take options"
+        )
+    if kind == "learned" and match["options"] is not None:
+        if dict(options).get("search") not in SEARCHES:
+            raise PolicySpecError(
+                f"policy {text!r}: options of a trained policy are those of a search; expected search=beam or search=tree"
+            )
+        if match["samples"]:
+            raise PolicySpecError(f"policy {text!r}: a search takes no samples")
     return PolicySpec(text.strip(), kind, name, samples, match["mode"], options)
 
 
@@ -190,7 +212,7 @@ def make_contender(
         if load_policy is None:
             raise PolicySpecError(f"policy {spec.text!r}: trained policies need a `load_policy` function")
         factory = load_policy(spec.name, env_id)
-        return Contender(spec, {**given, **factory.options, **asked}, (_learned_maker(factory),))
+        return Contender(spec, {**given, **factory.options, **asked}, (_learned_maker(factory),), factory)
     home = {} if family.mode is None or family.rule_mode is None else {family.mode: family.rule_mode}
     return Contender(spec, {**home, **given, **asked}, tuple(_makers(spec, family.name)))
 

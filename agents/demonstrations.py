@@ -20,8 +20,10 @@ from makespan.agents.config import Options
 from makespan.agents.graph_store import GraphStore
 from makespan.envs.core.errors import MakespanError
 from makespan.envs.core.graph import GraphSchema, Observation
+from makespan.envs.core.policy import Policy
 from makespan.envs.core.schedule import Schedule
 from makespan.envs.core.vector import SchedulingVectorEnv
+from makespan.envs.registration import get_family
 
 _NEVER = np.int64(2**40)
 
@@ -30,7 +32,7 @@ class SchedulePolicy:
     """Follows one schedule a slot: of the allowed candidates the one whose task starts first there, on its resource.
 
     A candidate whose task the schedule puts on another resource comes last. Works for every family whose tasks are
-    numbered job after job and whose candidates point at a task and a resource.
+    numbered job after job and whose candidates point at a task and a resource; others have a `Family.follow` of their own.
     """
 
     def __init__(self, schema: GraphSchema, schedules: Sequence[Schedule]) -> None:
@@ -196,7 +198,10 @@ def replay(
     first = np.array([len(actions) for actions in played] or [0] * len(instances))
     before = _table(played, max(first), len(instances))
     env = make_batch(env_id, options, instances)
-    policy = SchedulePolicy(env.schema, schedules)
+    follow = get_family(env_id).follow
+    policy: Policy = (
+        SchedulePolicy(env.schema, schedules) if follow is None else follow(env.schema, instances, schedules)
+    )
     observation, _ = env.reset(seed=0)
     recorder = Recorder(env.schema, encode, observation)
     running, step = np.ones(len(instances), np.bool_), 0

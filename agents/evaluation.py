@@ -113,6 +113,10 @@ def evaluate(
     for spec in specs:
         if spec.kind == "solver":
             results[spec.text] = solve_all(run, spec, solvers[spec.text])
+        elif spec.kind == "learned" and spec.options:
+            from makespan.agents.guided import search_all  # loads torch
+
+            results[spec.text] = search_all(run, contenders[spec.text])
         else:
             results[spec.text] = roll_all(run, contenders[spec.text])
     infos = tuple(PolicyInfo(s.text, s.kind, s.samples, _mode(family, contenders.get(s.text))) for s in specs)

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from makespan.agents.config import ShapeConfig
 from makespan.agents.contenders import PolicySpec
 from makespan.agents.progress import Progress
-from makespan.agents.shapes import make_generator, teacher_of
+from makespan.agents.shapes import GENERATOR, make_generator, teacher_of
 from makespan.envs.core.errors import MakespanError
 from makespan.envs.core.family import Family
 from makespan.envs.core.files import write_atomically
@@ -92,8 +92,11 @@ class Labels:
 def draw(family: Family, shape: ShapeConfig, seed: int, first: int, count: int) -> list[Any]:
     """Instances `first` to `first + count` of a shape's endless sequence; each has a stream of its own."""
     generator = make_generator(family, shape)
-    streams = [(seed, *_digest(_distribution(shape))[:2], i) for i in range(first, first + count)]
-    return [generator.sample(np.random.default_rng(stream)) for stream in streams]
+    return [generator.sample(_stream(shape, seed, i)) for i in range(first, first + count)]
+
+
+def _stream(shape: ShapeConfig, seed: int, i: int) -> np.random.Generator:
+    return np.random.default_rng((seed, *_digest(_distribution(shape))[:2], i))
 
 
 def label(
@@ -214,8 +217,12 @@ class Chunk:
             played = [NOTHING] * len(file["length"])
             if "played" in file:
                 played = split(file["played"], file["first"])
+            kinds: list[tuple[str, ...]] = [("process",)] * len(file["length"])
+            if "kind" in file:
+                names = file["kind_names"].tolist()
+                kinds = [tuple(names[i] for i in row) for row in split(file["kind"], file["length"])]
         job, task, resource, start, end = (columns[key] for key in COLUMNS)
-        return list(map(Schedule, job, task, resource, start, end)), played
+        return list(map(Schedule, job, task, resource, start, end, kinds)), played
 
     def write(self, schedules: Sequence[Schedule], played: Sequence[Actions]) -> None:
         """Keep the labels."""
@@ -225,6 +232,9 @@ class Chunk:
         arrays["length"] = np.array([len(schedule) for schedule in schedules])
         if any(len(actions) for actions in played):
             arrays |= {"played": joined(played), "first": np.array([len(actions) for actions in played])}
+        kinds = [kind for schedule in schedules for kind in schedule.kinds]
+        if set(kinds) - {"process"}:
+            arrays["kind_names"], arrays["kind"] = np.unique(kinds, return_inverse=True)
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
         write_atomically(self.path, buffer.getvalue())
@@ -294,8 +304,19 @@ def _solve_all(
 def _teach(chunk: Chunk) -> Iterator[Task]:
     shape = chunk.shape
     teacher = teacher_of(chunk.family, shape)
+    if teacher.name == GENERATOR:
+        for i in range(chunk.first, chunk.first + chunk.count):
+            yield Task(_draw_solution, (chunk.family.env_ids[0], shape, chunk.seed, i))
+        return
     for i, instance in enumerate(chunk.instances(), chunk.first):
         yield Task(_solve, (chunk.family.env_ids[0], teacher, instance, shape.time_limit_s, i))
+
+
+def _draw_solution(env_id: str, shape: ShapeConfig, seed: int, i: int) -> Schedule:
+    """The solution that instance i of a shape's sequence is drawn with."""
+    generator: Any = make_generator(get_family(env_id), shape)
+    solution: Schedule = generator.sample_solved(_stream(shape, seed, i))[1]
+    return solution
 
 
 def _solve(env_id: str, teacher: PolicySpec, instance: Any, time_limit_s: float, seed: int) -> Schedule:

@@ -85,7 +85,7 @@ def roll(
     env = make_batch(env_id, options, [instances[i] for i in owner])
     observation, _ = env.reset(seed=0)
     _, first = np.unique(owner, return_index=True)
-    memory = _encode(network, {key: array[first] for key, array in observation.items()})
+    memory = encode_start(network, {key: array[first] for key, array in observation.items()})
     keys = [*decision_keys(env.schema), *(key for key in observation if key.endswith("_count"))]
     if network.config.encode == "step":
         keys = list(observation)
@@ -130,7 +130,7 @@ def best_of(
     """
     if samples < 1 or temperature <= 0.0:
         raise ValueError(f"samples: {samples}, temperature: {temperature}; expected at least 1, more than 0")
-    search = _Best(get_family(env_id), len(instances), samples)
+    search = Best(get_family(env_id), len(instances), samples)
     generator = torch.Generator().manual_seed(seed)
     with evaluating(network):
         for members in _same_shape(instances):
@@ -175,7 +175,7 @@ def beam(
         raise ValueError(
             f"width: {width}, score: {score!r}; expected at least 1, 'log_probability' or 'bound'"
         )
-    search = _Best(get_family(env_id), len(instances), 2)
+    search = Best(get_family(env_id), len(instances), 2)
     with evaluating(network):
         for i, instance in enumerate(instances):
             began = time.perf_counter()
@@ -213,7 +213,7 @@ def relative_gain(family: Family, found: SearchResult) -> float:
     return float(np.divide(gain, np.abs(greedy), out=np.zeros_like(gain), where=greedy != 0.0).mean())
 
 
-class _Best:
+class Best:
     """The best schedule of each instance so far."""
 
     def __init__(self, family: Family, num_instances: int, samples: int) -> None:
@@ -270,14 +270,14 @@ class _Beam:
         self.width = width
         self.by_bound = score == "bound"
         observation, _ = env.reset(seed=0)
-        self.memory = _encode(network, {key: array[:1] for key, array in observation.items()})
+        self.memory = encode_start(network, {key: array[:1] for key, array in observation.items()})
         candidates = ("candidate_index", "candidate_x", "action_mask")
         keys = list(observation) if network.config.encode == "step" else decision_keys(env.schema)
         self.state_keys = [key for key in keys if key not in candidates]
         self.log_p = np.zeros(1)  # (parents,)
         self.greedy = True  # whether the first parent is where the network alone would be
 
-    def run(self, search: _Best, i: int) -> None:
+    def run(self, search: Best, i: int) -> None:
         """Search to the end; enter the complete schedules as instance i."""
         decisions = 0
         while self.log_p.size:
@@ -343,7 +343,7 @@ class _Beam:
         return slots[np.sort(first)]
 
 
-def _encode(network: ActorCritic, observation: Arrays) -> Memory | None:
+def encode_start(network: ActorCritic, observation: Arrays) -> Memory | None:
     return None if network.config.encode == "step" else network.encode(network.instances(observation))
 
 

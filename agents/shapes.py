@@ -16,6 +16,7 @@ from makespan.envs.core.family import Family
 from makespan.envs.core.graph import GraphSchema
 
 TEACHERS = ("solver", "rule", "policy", "random")
+GENERATOR = "generator"  # the teacher of problems that are drawn together with a solution
 
 
 def make_generator(family: Family, shape: ShapeConfig) -> Generator:
@@ -27,8 +28,17 @@ def make_generator(family: Family, shape: ShapeConfig) -> Generator:
 
 
 def teacher_of(family: Family, shape: ShapeConfig) -> PolicySpec:
-    """Who is imitated on a shape; raises `ConfigError` unless it is a solver, a rule or a registered policy."""
+    """Who is imitated on a shape; raises `ConfigError` unless it is a solver, a rule or a registered policy.
+
+    The generator itself counts as a solver where its `sample_solved` draws problems with solutions.
+    """
     expected = f"a solver, rule or registered policy of the family {family.name}"
+    if shape.teacher == GENERATOR:
+        if not hasattr(make_generator(family, shape), "sample_solved"):
+            raise ConfigError(
+                f"{shape.name}: teacher {GENERATOR!r}: the generator draws no solutions; expected {expected}"
+            )
+        return PolicySpec(GENERATOR, "solver", GENERATOR)
     if not shape.teacher:
         raise ConfigError(f"{shape.name}: teacher is empty; expected {expected}")
     try:

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from makespan.envs.core.env import Generator
+from makespan.envs.core.graph import GraphSchema
 from makespan.envs.core.schedule import Schedule
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from makespan.envs.core.policy import Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,8 @@ class Family:
         group: Name of the group in which an instance is summarised; None derives it from sets and sizes.
         pictures: Name -> figure of an instance and a schedule of it; the first is what `render` draws. None: the Gantt chart.
         html: Self-contained interactive page of an instance and a schedule of it; None for the Gantt page.
+        follow: Makes the policy that leads to given schedules, (schema, instances, schedules), one a slot; None where candidates
+            point at a task and a resource, and schedules are followed by the order of their starts.
     """
 
     name: str
@@ -90,3 +95,4 @@ class Family:
     group: Callable[[Any], str] | None = None
     pictures: Mapping[str, Callable[[Any, Schedule], Figure]] | None = None
     html: Callable[[Any, Schedule], str] | None = None
+    follow: Callable[[GraphSchema, Sequence[Any], Sequence[Schedule]], Policy] | None = None

@@ -8,6 +8,7 @@ from makespan.envs.core.family import Family
 from makespan.envs.memory import allocation_registry as allocation_registry  # registers the solvers
 from makespan.envs.memory import allocation_rules as allocation_rules  # registers the rules
 from makespan.envs.memory.allocation_benchmark import INSTANCE_SETS, best_known, find_instances
+from makespan.envs.memory.allocation_follow import OffsetsPolicy
 from makespan.envs.memory.allocation_generator import make_generator
 from makespan.envs.memory.allocation_map import allocation_figure, allocation_html
 from makespan.envs.memory.allocation_validator import lower_bound, validate
@@ -27,4 +28,5 @@ ALLOCATION: Final = Family(
     rule_mode="lowest",
     pictures={"memory_map": allocation_figure},
     html=allocation_html,
+    follow=OffsetsPolicy,
 )

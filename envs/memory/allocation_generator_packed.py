@@ -8,8 +8,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from makespan.envs.core.schedule import Schedule
 from makespan.envs.memory.allocation_generator_base import AllocationSize, check_ranges
 from makespan.envs.memory.allocation_instance import AllocationProblem
+from makespan.envs.memory.allocation_validator import allocation_schedule
 
 I64 = NDArray[np.int64]
 
@@ -54,6 +56,11 @@ class GuillotineBuffers:
     def sample(self, rng: np.random.Generator) -> AllocationProblem:
         """Draw a problem."""
         return self.sample_with_offsets(rng)[0]
+
+    def sample_solved(self, rng: np.random.Generator) -> tuple[AllocationProblem, Schedule]:
+        """Draw a problem with an allocation within the capacity; `sample` draws the same one from the same `rng`."""
+        problem, offsets = self.sample_with_offsets(rng)
+        return problem, allocation_schedule(problem, offsets)
 
     def sample_with_offsets(self, rng: np.random.Generator) -> tuple[AllocationProblem, I64]:
         """Draw a problem with the offsets (num_buffers,) of an allocation within the capacity."""

@@ -11,6 +11,7 @@ from makespan.envs.memory.mapping_benchmark import INSTANCE_SETS, best_known, fi
 from makespan.envs.memory.mapping_generator import make_generator
 from makespan.envs.memory.mapping_instance import MappingInstance
 from makespan.envs.memory.mapping_map import mapping_figure, mapping_html
+from makespan.envs.memory.mapping_policies import MappingPolicy
 from makespan.envs.memory.mapping_validator import validate
 
 
@@ -41,4 +42,5 @@ MEMORY_MAPPING: Final = Family(
     group=group,
     pictures={"memory_map": mapping_figure},
     html=mapping_html,
+    follow=MappingPolicy,
 )
