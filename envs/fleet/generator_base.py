@@ -65,7 +65,7 @@ class ToyDay:
     """An hour, two vertiports 20 min apart, one aircraft at 0, and six passengers.
 
     Five wait at 0 for 1 from the start, one at 1 for 0 from second 600 on; all have 45 min of patience. A passenger pays 20 USD;
-    a flight costs 10 USD and 10 kWh at 0.20 USD, charged on the way or billed in the evening. Flights leave at 0, 1200 and 2400 s:
+    a flight costs 10 USD and 10 kWh at 0.20 USD, charged on the way or billed in the evening. It flies at 0, 1200 and 2400 s:
     with four (80 - 10), back with one (20 - 10), and out again with the fifth, whose patience lasts until 2700 s (20 - 10). With
     6 USD for energy that makes 84 USD; the last flight lands at 3600, the end. Any stay of 15 min would lose a flight.
     """

@@ -6,9 +6,9 @@ An aircraft decides when it has landed, when it has been repaired, and when a st
   latest of: decision + take-off time + delay, and the earliest slot of the corridors from i to j. It decides again on landing.
 * *Stay* at i: for `stay_time`. If energy is missing and a charger is free, the charger is held and the energy billed.
 
-Aircraft that are free at the same second decide in the order of their numbers. Time is in s, energy in 0.1 kWh, money in cents: all
-sums are exact. A passenger waits from arrival until, and not including, arrival + patience. Queues are first in, first out, one for each
-ordered pair, and are kept up to date by two pointers into the day's passengers, so that a step costs no more late in the day.
+Aircraft that are free at the same second decide in the order of their numbers. Time is in s, energy in 0.1 kWh, money in cents:
+all sums are exact. A passenger waits from arrival until, and not including, arrival + patience. Queues are first in, first out,
+one for each ordered pair, kept up to date by two pointers into the day's passengers: a step costs no more late in the day.
 """
 
 from __future__ import annotations
