@@ -88,6 +88,5 @@ def threshold_reposition(c: CandidateView) -> Priorities:
 
 @_rule("lookahead", _OURS)
 def lookahead(c: CandidateView) -> Priorities:
-    """Margin plus half of what waits and is forecast at the destination, shared among the aircraft there and two more."""
-    value = c["margin_cents"] + _LOOKAHEAD * c["outlook_cents"] / (c["aircraft_there"] + 2.0)
-    return -value
+    """Margin plus half the destination's outlook (what waits and is forecast there, an aircraft's share, a full flight at most)."""
+    return -(c["margin"] + _LOOKAHEAD * np.minimum(1.0, c["destination_outlook"]))
