@@ -1,11 +1,12 @@
 """A day replayed in plain Python from instance and schedule alone: what each row earned, carried and used.
 
-Written from the description of the problem; it shares no code with the simulator. The validator judges with it, the pictures draw it.
+Written from the description of the problem; it shares no code with the simulator. The validator judges with it, the
+pictures draw it.
 
-A schedule has a row for each decision and each repair, in the order in which they were taken: `job` is the aircraft, `task` counts
-its rows from 0, `resource` is the vertiport it stays at or flies to, `start` the second of the decision (of the landing, for a
-repair), `end` when it is over. `kind` is "stay" (without a charger), "charge", "fly" or "repair". A departure is `end` less the
-flight time; who boards, and what is charged and paid, follows from the instance.
+A schedule has a row for each decision and each repair, in the order in which they were taken: `job` is the aircraft,
+`task` counts its rows from 0, `resource` is the vertiport it stays at or flies to, `start` the second of the decision
+(of the landing, for a repair), `end` when it is over. `kind` is "stay" (without a charger), "charge", "fly" or "repair".
+A departure is `end` less the flight time; who boards, and what is charged and paid, follows from the instance.
 """
 
 from __future__ import annotations
@@ -196,9 +197,7 @@ def _decision(
     world.out.entries.append(_with_last_bill(world, aircraft, entry))
 
 
-def _flight(
-    world: _World, where: str, aircraft: _Aircraft, j: int, start: int, end: int, bin_: int
-) -> Entry:
+def _flight(world: _World, where: str, aircraft: _Aircraft, j: int, start: int, end: int, bin_: int) -> Entry:
     day, p, i, k = world.day, world.day.parameters, aircraft.place, aircraft.number
     if i == j:
         world.complain(f"{where}: flies from vertiport {i} to itself")

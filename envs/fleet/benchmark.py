@@ -1,7 +1,7 @@
 """Fixed days by name: `base-eval-017` is the day of seed 10 017 of preset `base`, and so on for every preset.
 
-Evaluation days have the seeds 10 000 to 10 099. Days drawn for training have 62-bit seeds, which meet them with probability 1e-17 a draw;
-the named training days `base-train-0017` have the seeds below 10 000.
+Evaluation days have the seeds 10 000 to 10 099. Days drawn for training have 62-bit seeds, which meet them with
+probability 1e-17 a draw; the named training days `base-train-0017` have the seeds below 10 000.
 """
 
 from __future__ import annotations

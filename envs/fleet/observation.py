@@ -1,7 +1,8 @@
 """The fleet's decision graph: its schema and the kernels that fill it.
 
 Aircraft belong to vertiports, vertiports to the network; routes join vertiports. Only what policies may know is written here: the
-network, fares, the forecast, the queues of those who have arrived, closures of the present hour. `critic_x` alone sees the realisation.
+network, fares, the forecast, the queues of those who have arrived, closures of the present hour. `critic_x` alone sees
+the realisation.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from makespan.envs.fleet.simulator import (
     AIRCRAFT,
     ARRIVALS,
     ARRIVED,
+    AT,
     BATTERY,
     BINS,
     CHANGED,
@@ -34,7 +36,6 @@ from makespan.envs.fleet.simulator import (
     F32,
     FLY,
     FREE_AT,
-    Fleet,
     HEAD,
     HEADWAY,
     HORIZON,
@@ -46,6 +47,7 @@ from makespan.envs.fleet.simulator import (
     NEEDED,
     NOW,
     OCCUPANCY,
+    PARKED,
     PARKING,
     PATIENCE,
     PLACE,
@@ -57,8 +59,7 @@ from makespan.envs.fleet.simulator import (
     TIME,
     VERTIPORTS,
     WRITTEN_BIN,
-    AT,
-    PARKED,
+    Fleet,
     corridor_slot,
     current_bin,
     free_charger,
@@ -95,7 +96,10 @@ VERTIPORT_FEATURES: Final = (
     Feature("waiting_in", "passengers elsewhere who wait for a flight to here / seats"),
     Feature("forecast_out", "expected passengers from here, this half hour and the next / seats"),
     Feature("forecast_in", "expected passengers to here, this half hour and the next / seats"),
-    Feature("outlook", "worth of those who wait and are expected here, see `outlook_cents` / (full flight * aircraft)"),
+    Feature(
+        "outlook",
+        "worth of those who wait and are expected here, see `outlook_cents` / (full flight * aircraft)",
+    ),
 )
 NETWORK_FEATURES: Final = (
     Feature("time", "time / length of the day", high=1.0),
@@ -145,7 +149,9 @@ CANDIDATE_FEATURES: Final = (
     Feature("free_chargers", "free chargers at the destination / parking places", high=1.0),
     Feature("destination_waiting", "passengers who wait at the destination / seats"),
     Feature("destination_expected", "expected passengers from there, this half hour and the next / seats"),
-    Feature("destination_outlook", "the destination's outlook / (full flight * aircraft there or on the way + 1)"),
+    Feature(
+        "destination_outlook", "the destination's outlook / (full flight * aircraft there or on the way + 1)"
+    ),
     raw("passengers", "passengers who would board now"),
     raw("queue_length", "passengers who wait for the destination"),
     raw("first_wait", "longest wait among them, s; -1 if nobody waits"),
@@ -155,13 +161,18 @@ CANDIDATE_FEATURES: Final = (
     raw("margin_cents", "fares - operating cost - energy at the present price, cents; of a stay, 0"),
     raw("waiting_there", "passengers who wait at the destination for any flight"),
     raw("aircraft_there", "aircraft at the destination or on the way, the decider apart"),
-    raw("outlook_cents", "what those who wait or are expected at the destination are worth in full flights, cents"),
+    raw(
+        "outlook_cents",
+        "what those who wait or are expected at the destination are worth in full flights, cents",
+    ),
     raw("energy_missing", "energy that the decider misses now, 0.1 kWh"),
     raw("energy_added", "energy that the stay adds, 0.1 kWh"),
 )
 CRITIC_FEATURES: Final = (
     *(
-        Feature(f"arrivals_{h}", f"passengers who will arrive {h} half hours from now on / seats of the fleet")
+        Feature(
+            f"arrivals_{h}", f"passengers who will arrive {h} half hours from now on / seats of the fleet"
+        )
         for h in range(SERIES)
     ),
     Feature("arrivals_left", "passengers who will still arrive today / (seats of the fleet * half hours)"),
@@ -279,7 +290,12 @@ def _write_aircraft(fleet: Fleet, graph: Graph, b: int, k: int) -> None:
 def _write_bin(fleet: Fleet, graph: Graph, b: int) -> None:
     """Write what changes with the half hour: series, closures, worth of the routes, the critic's view of the future."""
     parameter, clock = fleet.parameter, fleet.clock
-    V, H, seats, money = parameter[b, VERTIPORTS], parameter[b, BINS], parameter[b, SEATS], parameter[b, MONEY]
+    V, H, seats, money = (
+        parameter[b, VERTIPORTS],
+        parameter[b, BINS],
+        parameter[b, SEATS],
+        parameter[b, MONEY],
+    )
     now = current_bin(fleet, b)
     blocks = parameter[b, HORIZON] // CLOSURE_BLOCK
     block = min(clock[b, NOW] // CLOSURE_BLOCK, blocks - 1)
@@ -367,9 +383,9 @@ def _write_queues(fleet: Fleet, graph: Graph, b: int) -> int:
         for c in range(vertiport[b, i, CHARGERS]):
             free += fleet.charger[b, i, c] <= fleet.clock[b, NOW]
         x[i, 6] = 1.0 if i == here else 0.0
-        x[i, 7] = vertiport[b, i, OCCUPANCY] * per_place
-        x[i, 8] = vertiport[b, i, INBOUND] * per_place
-        x[i, 9] = free * per_place
+        x[i, 7] = min(np.float32(1.0), vertiport[b, i, OCCUPANCY] * per_place)
+        x[i, 8] = min(np.float32(1.0), vertiport[b, i, INBOUND] * per_place)
+        x[i, 9] = min(np.float32(1.0), free * per_place)
         x[i, _V_OUT] = min(np.float32(LIMIT), out * per_seat)
         x[i, _V_OUT + 4] = min(np.float32(LIMIT), outlook * per_flight)
     for i in range(V):
@@ -401,7 +417,9 @@ def _write_fleet(fleet: Fleet, graph: Graph, b: int, waiting: int) -> None:
     x, per_aircraft = graph.network_x[b, 0], np.float32(1.0) / np.float32(K)
     turn = 2.0 * np.pi * (parameter[b, DAY_START] + now) / 86_400.0
     x[0], x[1], x[2] = now / parameter[b, HORIZON], np.sin(turn), np.cos(turn)
-    x[3], x[4], x[5] = (K - flying - repair) * per_aircraft, flying * per_aircraft, repair * per_aircraft
+    x[3] = min(np.float32(1.0), (K - flying - repair) * per_aircraft)
+    x[4] = min(np.float32(1.0), flying * per_aircraft)
+    x[5] = min(np.float32(1.0), repair * per_aircraft)
     x[6] = min(np.float32(1.0), energy * per_aircraft / np.float32(parameter[b, BATTERY]))
     x[7] = _clip(waiting / (parameter[b, SEATS] * K))
     x[9] = _clip(profit(fleet, b) / (np.float64(parameter[b, MONEY]) * K))
@@ -435,7 +453,16 @@ def _write_candidate(fleet: Fleet, graph: Graph, b: int, k: int, j: int) -> None
     stay, battery = np.float32(parameter[b, STAY_TIME]), np.float32(parameter[b, BATTERY])
     seats, money = np.float32(parameter[b, SEATS]), np.float32(parameter[b, MONEY])
     level, half_hour = fleet.aircraft[b, k, LEVEL], current_bin(fleet, b)
-    riders, length, wait, block, slot_wait, energy, margin, added = 0, 0, -1, parameter[b, STAY_TIME], 0, 0, 0, 0
+    riders, length, wait, block, slot_wait, energy, margin, added = (
+        0,
+        0,
+        -1,
+        parameter[b, STAY_TIME],
+        0,
+        0,
+        0,
+        0,
+    )
     missing = parameter[b, BATTERY] - level
     if i == j:
         if missing > 0 and free_charger(fleet, b, i) >= 0:

@@ -1,4 +1,4 @@
-"""Gymnasium faces of the fleet."""
+"""Gymnasium faces of the fleet; `makespan.envs.fleet.env` is PettingZoo's constructor, so this is not called env.py."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ class UAMFleetEnv(SchedulingEnv):
     A fleet of electric aircraft carries passengers between vertiports for twelve hours. Demand has a morning peak towards the
     centre and an evening peak out of it; passengers who wait too long are lost. Take-offs are late, routes close for an hour at a
     time, aircraft break down. Whenever an aircraft is free, it flies to a vertiport, with whoever waits for it, or stays for a
-    quarter of an hour and charges if it can. Time is in seconds, energy in 0.1 kWh, money in cents, all exact. Everything that will
-    happen is drawn beforehand and never shown: policies see the queues and the forecast.
+    quarter of an hour and charges if it can. Time is in seconds, energy in 0.1 kWh, money in cents, all exact.
+    Everything that will happen is drawn beforehand and never shown: policies see the queues and the forecast.
 
     ## Action Space
     `Discrete(max_vertiports)`: the vertiport that the deciding aircraft flies to; its own means to stay, and is always allowed.
@@ -61,8 +61,9 @@ class UAMFleetEnv(SchedulingEnv):
     candidates, `action_mask`, and `critic_x`, a summary of the realisation for critics only.
 
     ## Rewards
-    The profit of the step in USD: fares and operating cost at the departure, energy when it is charged and, once an aircraft decides no more,
-    for its last charge. The return is the day's profit; in cents, `round(100 * reward)` adds up to it exactly.
+    The profit of the step in USD: fares and operating cost at the departure, energy when it is charged and, once an
+    aircraft decides no more, for its last charge. The return is the day's profit; in cents, `round(100 * reward)` adds
+    up to it exactly.
 
     ## Starting State
     06:00, aircraft spread over the vertiports with full batteries, on `options["instance"]` or a fresh draw of the generator.
@@ -71,8 +72,8 @@ class UAMFleetEnv(SchedulingEnv):
     Termination: no aircraft decides before 18:00. Truncation: only with `illegal_action="noop"`, after ten no-ops an aircraft.
 
     ## Arguments
-    * `generator`: a generator object, or a preset's name with its parameters as further keywords (`generator="tiny", closure=0.0`);
-      presets: tiny, base (default), busy, rich, legacy22, large, base-det, tou, toy.
+    * `generator`: a generator object, or a preset's name with its parameters as further keywords (`generator="tiny",
+      closure=0.0`); presets: tiny, base (default), busy, rich, legacy22, large, base-det, tou, toy.
     * `instance`: one day, its name ("base-eval-017") or JSON file, for every episode.
     * `illegal_action`: "random" (default), "noop" or "raise"; see `SchedulingEnv`.
     * `copy`: hand out copies of the observation (default), or the live buffers.
@@ -94,9 +95,7 @@ class UAMFleetEnv(SchedulingEnv):
     ) -> None:
         source = find_generator(generator, instance, parameters)
         engine = FleetEngine(1, source.size)
-        super().__init__(
-            engine, source, illegal_action=illegal_action, copy=copy, render_mode=render_mode
-        )
+        super().__init__(engine, source, illegal_action=illegal_action, copy=copy, render_mode=render_mode)
         self.fleet_engine = engine
 
     def find_instance(self, instance: FleetDay | str) -> FleetDay:
