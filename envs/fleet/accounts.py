@@ -11,6 +11,7 @@ A departure is `end` less the flight time; who boards, and what is charged and p
 
 from __future__ import annotations
 
+import dataclasses
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -26,7 +27,7 @@ class Entry:
 
     Attributes:
         origin: Where the aircraft was when the row began.
-        passengers: Who boarded.
+        boarded: When each passenger who boarded had arrived, s.
         revenue: Fares, cents.
         operating: Operating cost, cents.
         electricity: Energy billed with this row, the last charge of the day included, cents.
@@ -37,7 +38,7 @@ class Entry:
     """
 
     origin: int
-    passengers: int = 0
+    boarded: tuple[int, ...] = ()
     revenue: int = 0
     operating: int = 0
     electricity: int = 0
@@ -45,6 +46,11 @@ class Entry:
     energy_added: int = 0
     energy_after: int = 0
     departure: int = 0
+
+    @property
+    def passengers(self) -> int:
+        """How many boarded."""
+        return len(self.boarded)
 
 
 @dataclass(slots=True)
@@ -113,16 +119,13 @@ class _World:
             self.queues.setdefault(divmod(pair, self.day.num_vertiports), deque()).append(time)
             self.coming = next(self.arrivals, None)
 
-    def board(self, origin: int, destination: int, now: int) -> int:
+    def board(self, origin: int, destination: int, now: int) -> tuple[int, ...]:
         """Let up to an aircraft's seats of them board, the longest waiting first, who have not given up."""
         queue = self.queues.get((origin, destination), deque())
         while queue and queue[0] + self.day.parameters.patience <= now:
             queue.popleft()
             self.out.spilled += 1
-        boarding = min(len(queue), self.day.parameters.seats)
-        for _ in range(boarding):
-            queue.popleft()
-        return boarding
+        return tuple(queue.popleft() for _ in range(min(len(queue), self.day.parameters.seats)))
 
     def next_tick(self, time: int) -> int:
         return -(-time // self.tick) * self.tick
@@ -234,8 +237,8 @@ def _flight(world: _World, where: str, aircraft: _Aircraft, j: int, start: int, 
     aircraft.flights += 1
     return Entry(
         origin=i,
-        passengers=boarding,
-        revenue=boarding * int(day.fare[i, j, bin_]),
+        boarded=boarding,
+        revenue=len(boarding) * int(day.fare[i, j, bin_]),
         operating=int(day.operating_cost[i, j]),
         energy_used=used,
         energy_after=aircraft.energy,
@@ -311,17 +314,7 @@ def _with_last_bill(world: _World, aircraft: _Aircraft, entry: Entry) -> Entry:
         return entry
     aircraft.billed = True
     bill = (p.battery - aircraft.energy) * p.final_energy_price
-    return Entry(
-        entry.origin,
-        entry.passengers,
-        entry.revenue,
-        entry.operating,
-        entry.electricity + bill,
-        entry.energy_used,
-        entry.energy_added,
-        entry.energy_after,
-        entry.departure,
-    )
+    return dataclasses.replace(entry, electricity=entry.electricity + bill)
 
 
 def _close(world: _World) -> None:

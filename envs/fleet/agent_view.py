@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from makespan.envs.core.kernels import inlined_kernel, kernel
 from makespan.envs.fleet.engine import _Batch, _settle_accounts
 from makespan.envs.fleet.instance import CLOSURE_BLOCK
-from makespan.envs.fleet.observation import write_dynamic, write_static
+from makespan.envs.fleet.observation import write_dynamic
 from makespan.envs.fleet.simulator import (
     AIRCRAFT,
     BATTERY,
@@ -47,9 +47,7 @@ from makespan.envs.fleet.simulator import (
     decide,
     finish_row,
     free_charger,
-    link_passengers,
     may_fly,
-    reset_slot,
 )
 
 OWN: Final = 9
@@ -142,16 +140,14 @@ def write_vectors(batch: _Batch, x: F32, mask: NDArray[np.int8]) -> None:
 
 
 @kernel
-def start_ticks(batch: _Batch, position: I32) -> None:
-    """Start the day whose data stand in slot 0, with decisions at ticks."""
-    fleet, graph, outcome = batch.fleet, batch.graph, batch.outcome
-    link_passengers(fleet, 0)
-    reset_slot(fleet, 0)
+def show_tick(batch: _Batch) -> None:
+    """Write the decision graph of slot 0 between two ticks, when nobody in particular decides."""
+    fleet = batch.fleet
     fleet.clock[0, DECIDER] = -1
-    write_static(fleet, graph, 0, position)
-    write_dynamic(fleet, graph, 0)
-    outcome.reward[0] = outcome.elapsed[0] = 0.0
-    outcome.terminated[0] = False
+    for k in range(fleet.parameter[0, AIRCRAFT]):
+        fleet.changed[0, k] = k
+    fleet.clock[0, CHANGED] = fleet.parameter[0, AIRCRAFT]
+    write_dynamic(fleet, batch.graph, 0)
 
 
 @inlined_kernel
@@ -223,9 +219,5 @@ def run_tick(
             finish_row(fleet, 0, k)
     clock[0, NOW] = now
     admit(fleet, 0, now)
-    for k in range(K):
-        fleet.changed[0, k] = k
-    clock[0, CHANGED] = K
-    write_dynamic(fleet, batch.graph, 0)
     _settle_accounts(fleet, batch.outcome, 0, before)
     batch.outcome.terminated[0] = now >= horizon

@@ -191,9 +191,12 @@ class FleetEngine:
         shape = (self.size, self._num_bins, self.fleet.arrival.shape[1])
         return _rebuild, (shape, list(self._names), tokens)
 
-    def load(self, slot: int, instance: FleetDay) -> None:
-        """Start a day in a slot. Raises `InvalidInstanceError` if it is larger than the engine."""
-        self.write(slot, instance)
+    def load(self, slot: int, instance: FleetDay, tick: int = 1) -> None:
+        """Start a day in a slot, with decisions at multiples of `tick` s.
+
+        Raises `InvalidInstanceError` if the day is larger than the engine.
+        """
+        self.write(slot, instance, tick)
         _start(self.batch, slot, instance.position)
 
     def write(self, slot: int, instance: FleetDay, tick: int = 1) -> None:

@@ -115,7 +115,7 @@ class UAMFleetEnv(SchedulingEnv):
             return super().render() if self.render_mode is None else None
         from makespan.envs.fleet import pictures  # matplotlib is slow to import
 
-        return pictures.render(self.fleet_engine, self.render_mode)
+        return pictures.render(self.fleet_engine, self.instance, self.render_mode)
 
 
 class UAMFleetVectorEnv(SchedulingVectorEnv):

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from makespan.envs.core.errors import UnknownNameError
 from makespan.envs.fleet.agent_view import vector_size
 from makespan.envs.fleet.engine import CENTS, FleetEngine
-from makespan.envs.fleet.gymnasium_env import find_day, find_generator
 from makespan.envs.fleet.generator import Generator
+from makespan.envs.fleet.gymnasium_env import find_day, find_generator
 from makespan.envs.fleet.instance import FleetDay
 from makespan.envs.fleet.simulator import CONSUMED, FLY, FREE_AT, LOG_END, LOG_KIND, LOG_START, PLACE, ROWS
 
@@ -129,4 +129,4 @@ class FleetAgents:
             return None
         from makespan.envs.fleet import pictures  # matplotlib is slow to import
 
-        return pictures.render(self.engine, render_mode)
+        return pictures.render(self.engine, self.instance, render_mode)

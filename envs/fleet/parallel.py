@@ -10,7 +10,7 @@ from gymnasium.utils import seeding
 from numpy.typing import NDArray
 from pettingzoo import ParallelEnv
 
-from makespan.envs.fleet.agent_view import CONFLICTS, run_tick, start_ticks, write_vectors
+from makespan.envs.fleet.agent_view import CONFLICTS, run_tick, show_tick, write_vectors
 from makespan.envs.fleet.generator import Generator
 from makespan.envs.fleet.instance import FleetDay
 from makespan.envs.fleet.multi_agent import CENTS, FleetAgents, Reward, View
@@ -89,8 +89,8 @@ class FleetParallelEnv(ParallelEnv):  # type: ignore[type-arg]
             self._rng, _ = seeding.np_random(seed)
         day = self.fleet.draw(self._rng, options)
         self._order = np.random.default_rng(int(self._rng.integers(2**62)))
-        self.engine.write(0, day, TICK)
-        start_ticks(self.engine.batch, day.position)
+        self.engine.load(0, day, TICK)
+        show_tick(self.engine.batch)
         self.agents = list(self.possible_agents)
         self._ticks = 0
         self._paid = np.zeros(len(self.agents), np.int64)
@@ -113,6 +113,7 @@ class FleetParallelEnv(ParallelEnv):  # type: ignore[type-arg]
             self._actions[k] = actions[agent]
         order = self._order.permutation(len(self.agents))
         run_tick(self.engine.batch, self._actions, order, self._invalid, self._conflict)
+        show_tick(self.engine.batch)
         self._ticks += 1
         terminated = self.engine.outcome.terminated.item(0)
         truncated = not terminated and self.max_cycles is not None and self._ticks >= self.max_cycles
