@@ -17,7 +17,6 @@ from makespan.envs.fleet.simulator import (
     CHANGED,
     CHARGE,
     CHARGERS,
-    DECIDER,
     F32,
     FLY,
     FREE_AT,
@@ -140,10 +139,9 @@ def write_vectors(batch: _Batch, x: F32, mask: NDArray[np.int8]) -> None:
 
 
 @kernel
-def show_tick(batch: _Batch) -> None:
-    """Write the decision graph of slot 0 between two ticks, when nobody in particular decides."""
+def show_graph(batch: _Batch) -> None:
+    """Write all of slot 0's decision graph that may change in a day."""
     fleet = batch.fleet
-    fleet.clock[0, DECIDER] = -1
     for k in range(fleet.parameter[0, AIRCRAFT]):
         fleet.changed[0, k] = k
     fleet.clock[0, CHANGED] = fleet.parameter[0, AIRCRAFT]

@@ -162,6 +162,7 @@ class FleetEngine:
         observation: The live buffers, batch axis first; overwritten by every step.
         outcome: Reward, termination and elapsed time of each slot after the last step.
         fleet: The simulator's arrays.
+        graph: The kernels' view of `observation`.
     """
 
     def __init__(self, num_slots: int, size: FleetSize, num_bins: int = 24, num_arrivals: int = 256) -> None:
@@ -183,7 +184,8 @@ class FleetEngine:
         self._bind()
 
     def _bind(self) -> None:
-        self.batch = _make_batch(self.fleet, graph_view(self.observation), self.outcome)
+        self.graph = graph_view(self.observation)
+        self.batch = _make_batch(self.fleet, self.graph, self.outcome)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the slots' states: the kernels' view of the arrays has to be made anew."""

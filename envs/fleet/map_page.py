@@ -1,4 +1,4 @@
-"""The day as one interactive HTML page: a map that plays, with queues, aircraft and the books; no server, no network, no library."""
+"""The day as one interactive HTML page: a map that plays, with queues, aircraft and the books; no server, network or library."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ p{color:var(--soft)}
 <input id="time" type="range" min="0" max="__HORIZON__" step="30" value="0" aria-label="time"><output id="clock"></output></div>
 <canvas id="map" width="1200" height="900" role="img" aria-label="map of the network"></canvas>
 <dl id="books"></dl>
-<p>Circles grow with the queues. Blue aircraft carry passengers, orange ones fly empty, red ones are under repair; dotted routes are
+<p>Circles grow with the queues. Blue aircraft carry passengers, orange ones fly empty, red ones are under repair;
+ dotted routes are
 closed. Squares with a ring have chargers. Hover over a vertiport for its queue.</p>
 <script>
 const D=__DATA__;
@@ -42,24 +43,29 @@ const k=Math.min(1040/Math.max(1,x1-x0),760/Math.max(1,y1-y0));
 const X=p=>80+(p[0]-x0)*k,Y=p=>820-(p[1]-y0)*k;
 let mouse=null,playing=false;
 const css=n=>getComputedStyle(document.documentElement).getPropertyValue(n);
-const clock=t=>{const m=Math.floor((t+D.dayStart)/60);return String(Math.floor(m/60)).padStart(2,"0")+":"+String(m%60).padStart(2,"0")};
+const clock=t=>{const m=Math.floor((t+D.dayStart)/60);return String(Math.floor(m/60)).padStart(2,
+ "0")+":"+String(m%60).padStart(2,"0")};
 function draw(){
  const t=+s.value,n=Math.min(D.queues.length-1,Math.floor(t/D.step)),h=Math.min(D.closed.length-1,Math.floor(t/3600));
  document.getElementById("clock").textContent=clock(t);
  g.clearRect(0,0,c.width,c.height);g.lineWidth=1.5;
  g.setLineDash([4,6]);g.strokeStyle=D.colours.repair;
- for(const[i,j]of D.closed[h]){g.beginPath();g.moveTo(X(D.position[i]),Y(D.position[i]));g.lineTo(X(D.position[j]),Y(D.position[j]));g.stroke()}
+ for(const[i,j]of D.closed[h]){g.beginPath();g.moveTo(X(D.position[i]),Y(D.position[i]));g.lineTo(X(D.position[j]),
+ Y(D.position[j]));g.stroke()}
  g.setLineDash([]);g.font="17px system-ui";
  let tip=null;
  D.position.forEach((p,i)=>{const q=D.queues[n][i];
   g.globalAlpha=.3;g.fillStyle=D.chargers[i]?D.colours.hub:D.colours.stop;
   g.beginPath();g.arc(X(p),Y(p),8+3.2*Math.sqrt(q),0,7);g.fill();g.globalAlpha=1;
-  g.fillRect(X(p)-5,Y(p)-5,10,10);if(D.chargers[i]){g.strokeStyle=g.fillStyle;g.beginPath();g.arc(X(p),Y(p),10,0,7);g.stroke()}
+  g.fillRect(X(p)-5,Y(p)-5,10,10);if(D.chargers[i]){g.strokeStyle=g.fillStyle;g.beginPath();g.arc(X(p),Y(p),10,0,7);
+ g.stroke()}
   g.fillStyle=css("--ink");g.fillText("V"+i,X(p)+10,Y(p)-10);
-  if(mouse&&Math.hypot(mouse[0]-X(p),mouse[1]-Y(p))<26)tip="V"+i+": "+q+" waiting, "+D.parking[i]+" places, "+D.chargers[i]+" chargers"});
+  if(mouse&&Math.hypot(mouse[0]-X(p),
+ mouse[1]-Y(p))<26)tip="V"+i+": "+q+" waiting, "+D.parking[i]+" places, "+D.chargers[i]+" chargers"});
  let air=0,empty=0,down=0;
  for(const[a,i,j,t0,t1,kind,riders]of D.rows){if(t<t0||t>=t1)continue;
-  if(kind==="repair"){down++;g.fillStyle=D.colours.repair;g.fillRect(X(D.position[j])+8+5*(down%6),Y(D.position[j])+8,5,5);continue}
+  if(kind==="repair"){down++;g.fillStyle=D.colours.repair;g.fillRect(X(D.position[j])+8+5*(down%6),Y(D.position[j])+8,5,
+ 5);continue}
   const f=(t-t0)/Math.max(1,t1-t0),p=[0,1].map(d=>D.position[i][d]+(D.position[j][d]-D.position[i][d])*f);
   air++;if(!riders)empty++;
   const w=Math.atan2(Y(D.position[j])-Y(D.position[i]),X(D.position[j])-X(D.position[i]));
@@ -70,10 +76,13 @@ function draw(){
  const facts=[["profit",money(b[0]-b[1]-b[2])],["revenue",money(b[0])],["operating",money(b[1])],["electricity",money(b[2])],
   ["passengers",b[3]],["in the air",air],["empty",empty],["waiting",D.queues[n].reduce((a,v)=>a+v,0)]];
  document.getElementById("books").replaceChildren(...facts.map(([name,value])=>{const e=document.createElement("div"),
-  dt=document.createElement("dt"),dd=document.createElement("dd");dt.textContent=name;dd.textContent=value;e.append(dt,dd);return e}))}
+  dt=document.createElement("dt"),dd=document.createElement("dd");dt.textContent=name;dd.textContent=value;e.append(dt,
+ dd);return e}))}
 s.oninput=draw;
-c.onmousemove=e=>{const r=c.getBoundingClientRect();mouse=[(e.clientX-r.left)*c.width/r.width,(e.clientY-r.top)*c.height/r.height];draw()};
-document.getElementById("play").onclick=e=>{playing=!playing;e.target.textContent=playing?"Pause":"Play";if(playing)requestAnimationFrame(tick)};
+c.onmousemove=e=>{const r=c.getBoundingClientRect();mouse=[(e.clientX-r.left)*c.width/r.width,
+ (e.clientY-r.top)*c.height/r.height];draw()};
+document.getElementById("play").onclick=e=>{playing=!playing;e.target.textContent=playing?"Pause":"Play";
+ if(playing)requestAnimationFrame(tick)};
 function tick(){if(!playing)return;s.value=(+s.value>=+s.max)?0:+s.value+60;draw();requestAnimationFrame(tick)}
 draw();
 </script></main></body></html>

@@ -10,11 +10,11 @@ from gymnasium.utils import seeding
 from numpy.typing import NDArray
 from pettingzoo import ParallelEnv
 
-from makespan.envs.fleet.agent_view import CONFLICTS, run_tick, show_tick, write_vectors
+from makespan.envs.fleet.agent_view import CONFLICTS, run_tick, show_graph, write_vectors
 from makespan.envs.fleet.generator import Generator
 from makespan.envs.fleet.instance import FleetDay
 from makespan.envs.fleet.multi_agent import CENTS, FleetAgents, Reward, View
-from makespan.envs.fleet.simulator import PARKED
+from makespan.envs.fleet.simulator import DECIDER, PARKED
 
 TICK: Final = 300  # seconds
 
@@ -90,7 +90,7 @@ class FleetParallelEnv(ParallelEnv):  # type: ignore[type-arg]
         day = self.fleet.draw(self._rng, options)
         self._order = np.random.default_rng(int(self._rng.integers(2**62)))
         self.engine.load(0, day, TICK)
-        show_tick(self.engine.batch)
+        self._show()
         self.agents = list(self.possible_agents)
         self._ticks = 0
         self._paid = np.zeros(len(self.agents), np.int64)
@@ -113,7 +113,7 @@ class FleetParallelEnv(ParallelEnv):  # type: ignore[type-arg]
             self._actions[k] = actions[agent]
         order = self._order.permutation(len(self.agents))
         run_tick(self.engine.batch, self._actions, order, self._invalid, self._conflict)
-        show_tick(self.engine.batch)
+        self._show()
         self._ticks += 1
         terminated = self.engine.outcome.terminated.item(0)
         truncated = not terminated and self.max_cycles is not None and self._ticks >= self.max_cycles
@@ -144,6 +144,11 @@ class FleetParallelEnv(ParallelEnv):  # type: ignore[type-arg]
         gained = ((profits - self._paid) / CENTS).tolist()
         self._paid = profits
         return dict(zip(self.agents, gained, strict=True))
+
+    def _show(self) -> None:
+        """Write the decision graph between two ticks, when nobody in particular decides."""
+        self.engine.fleet.clock[0, DECIDER] = -1
+        show_graph(self.engine.batch)
 
     def _look(self) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
         """Fresh observations and infos of all agents."""

@@ -1,7 +1,7 @@
 """Policies that plan with the forecast: a rebalancing LP and a rolling-horizon MILP. Neither sees the realisation.
 
-Both take from the day what is published in the morning (network, fares, energy prices, forecast, parameters), and everything else from
-the observation.
+Both take from the day what is published in the morning (network, fares, energy prices, forecast, parameters), and
+everything else from the observation.
 """
 
 from __future__ import annotations
@@ -106,7 +106,8 @@ class RebalancingPolicy(_Planner):
     """Greedy flights, and empty ones as a rebalancing LP plans them every half hour (as in autonomous mobility on demand).
 
     The LP spreads the fleet in proportion to the passengers that wait and are forecast for the next hour, at the least
-    operating cost (Pavone, Smith, Frazzoli & Rus 2012, Int. J. of Robotics Research 31(7)). Flow conservation makes its vertices whole.
+    operating cost (Pavone, Smith, Frazzoli & Rus 2012, Int. J. of Robotics Research 31(7)). Flow conservation makes its
+    vertices whole.
     """
 
     def _period(self, day: FleetDay) -> int:

@@ -1,9 +1,9 @@
 """A fleet's day (or the next hours) as a flow of aircraft and passengers through time-expanded space: an LP or a MILP.
 
-Time is cut into bins as long as a stay. Aircraft flow between vertiports or idle; a passenger boards in the bin of arrival or in one
-of the next bins that patience reaches into; energy is pooled over the fleet. With floored flight times and the realised day, this is
-a relaxation of the problem, so that its optimum bounds every policy's profit (`makespan.envs.fleet.bound`); with the forecast, it is a
-planner's model (`makespan.envs.fleet.rolling`).
+Time is cut into bins as long as a stay. Aircraft flow between vertiports or idle; a passenger boards in the bin of
+arrival or in one of the next bins that patience reaches into; energy is pooled over the fleet. With floored flight times
+and the realised day, this is a relaxation of the problem, so that its optimum bounds every policy's profit
+(`makespan.envs.fleet.bound`); with the forecast, it is a planner's model (`makespan.envs.fleet.rolling`).
 """
 
 from __future__ import annotations
