@@ -10,7 +10,7 @@ from gymnasium.utils import seeding
 from numpy.typing import NDArray
 from pettingzoo import AECEnv
 
-from makespan.envs.fleet.agent_view import write_vector
+from makespan.envs.fleet.agent_view import write_vectors
 from makespan.envs.fleet.generator import Generator
 from makespan.envs.fleet.instance import FleetDay
 from makespan.envs.fleet.multi_agent import CENTS, PLACE, FleetAgents, Reward, View
@@ -58,7 +58,7 @@ class FleetAECEnv(AECEnv):  # type: ignore[type-arg]
         self.fleet = FleetAgents(generator, instance, obs, reward, render_mode, parameters)
         self.engine = self.fleet.engine
         self.possible_agents = list(self.fleet.names)
-        self.agents = []
+        self.agents: list[str] = []
         self.observation_spaces, self.action_spaces = self.fleet.observation_spaces, self.fleet.action_spaces
         self.state_space = self.fleet.state_space
         self.max_cycles, self.render_mode = max_cycles, render_mode
@@ -117,12 +117,12 @@ class FleetAECEnv(AECEnv):  # type: ignore[type-arg]
 
     def observe(self, agent: str) -> AgentObservation:
         """What an aircraft sees now; one that awaits no decision may only go on."""
-        mask = np.empty(self.fleet.num_vertiports, np.int8)
-        seen = np.empty(self.fleet.length, np.float32)
-        write_vector(self.engine.batch, self.fleet.number[agent], seen, mask)
+        mask = np.empty((1, self.fleet.num_vertiports), np.int8)
+        seen = np.empty((1, self.fleet.length), np.float32)
+        write_vectors(self.engine.batch, self.fleet.number[agent], seen, mask)
         if self.fleet.obs == "graph":
-            return {"observation": self.fleet.graph(), "action_mask": mask}
-        return {"observation": seen, "action_mask": mask}
+            return {"observation": self.fleet.graph(), "action_mask": mask[0]}
+        return {"observation": seen[0], "action_mask": mask[0]}
 
     def state(self) -> NDArray[np.float32]:
         """The whole network as one vector."""

@@ -126,16 +126,10 @@ def _write_vector(batch: _Batch, b: int, k: int, x: F32, mask: NDArray[np.int8])
 
 
 @kernel
-def write_vector(batch: _Batch, k: int, x: F32, mask: NDArray[np.int8]) -> None:
-    """Write the vector (F,) and the mask (V,) of aircraft k in slot 0."""
-    _write_vector(batch, 0, k, x, mask)
-
-
-@kernel
-def write_vectors(batch: _Batch, x: F32, mask: NDArray[np.int8]) -> None:
-    """Write the vectors (K, F) and masks (K, V) of all aircraft in slot 0."""
-    for k in range(x.shape[0]):
-        _write_vector(batch, 0, k, x[k], mask[k])
+def write_vectors(batch: _Batch, first: int, x: F32, mask: NDArray[np.int8]) -> None:
+    """Write the vectors (n, F) and masks (n, V) of n aircraft in slot 0, from number `first` on."""
+    for n in range(x.shape[0]):
+        _write_vector(batch, 0, first + n, x[n], mask[n])
 
 
 @kernel

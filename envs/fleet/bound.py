@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from makespan.envs.fleet.instance import CLOSURE_BLOCK, FARE_BIN, FleetDay
 from makespan.envs.fleet.time_expanded import FlowProblem, solve_flow
 
 
-def per_bin(series: NDArray[np.generic], width: int, bin_seconds: int, num_bins: int) -> NDArray[np.generic]:
+def per_bin(series: NDArray[Any], width: int, bin_seconds: int, num_bins: int) -> NDArray[Any]:
     """A series of constant pieces of `width` s (last axis), read at the bins' beginnings."""
     return series[..., np.arange(num_bins) * bin_seconds // width]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,7 +56,7 @@ def play_genomes(fleet: Fleet, start: I32, genomes: Genomes, value: NDArray[np.i
         k = fleet.clock[0, DECIDER]
         while k >= 0:
             row = fleet.aircraft[0, k]
-            j = np.int64(genomes[g, k, min(row[LEGS], genomes.shape[2] - 1)])
+            j: Any = np.int64(genomes[g, k, min(row[LEGS], genomes.shape[2] - 1)])
             if j != row[PLACE] and not may_fly(fleet, 0, k, j):
                 j = np.int64(row[PLACE])
             decide(fleet, 0, k, j)

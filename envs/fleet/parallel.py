@@ -154,7 +154,7 @@ class FleetParallelEnv(ParallelEnv):  # type: ignore[type-arg]
         """Fresh observations and infos of all agents."""
         K, V = len(self.possible_agents), self.fleet.num_vertiports
         seen, masks = np.empty((K, self.fleet.length), np.float32), np.empty((K, V), np.int8)
-        write_vectors(self.engine.batch, seen, masks)
+        write_vectors(self.engine.batch, 0, seen, masks)
         told, minutes = masks.copy(), self.engine.now(0) / 60.0
         due = self.engine.fleet.aircraft[0, :, PARKED].tolist()
         invalid, conflict = self._invalid.tolist(), self._conflict.tolist()

@@ -74,8 +74,8 @@ def _draw_network(axes: Axes, view: DayView, second: float, queues: NDArray[np.i
             if day.closed[i, j, hour]:
                 axes.plot(*miles[[i, j]].T, color=BASE[3], lw=0.8, ls=":", zorder=1)
     colours = [_HUB if chargers else _STOP for chargers in day.chargers]
-    axes.scatter(*miles.T, s=40 + 12 * queues, c=colours, alpha=0.35, lw=0, zorder=2)
-    axes.scatter(*miles.T, s=18, c=colours, marker="s", zorder=3)
+    axes.scatter(miles[:, 0], miles[:, 1], s=40 + 12 * queues, c=colours, alpha=0.35, lw=0, zorder=2)
+    axes.scatter(miles[:, 0], miles[:, 1], s=18, c=colours, marker="s", zorder=3)
     for i, (east, north) in enumerate(miles):
         label = f"V{i}  {queues[i]} waiting"
         axes.annotate(label, (east, north), (4, 5), textcoords="offset points", fontsize=6, color="#333")
@@ -90,7 +90,8 @@ def _draw_network(axes: Axes, view: DayView, second: float, queues: NDArray[np.i
             if row[4] == "fly" and (row[5].passengers > 0) == (kind == "loaded")
         ]
         if flying:
-            axes.scatter(*np.array(flying).T, s=16, c=colour, marker="^", zorder=4)
+            east, north = np.array(flying).T
+            axes.scatter(east, north, s=16, c=colour, marker="^", zorder=4)
     margin = 3.0
     axes.set_xlim(miles[:, 0].min() - margin, miles[:, 0].max() + 3 * margin)
     axes.set_ylim(miles[:, 1].min() - margin, miles[:, 1].max() + margin)
@@ -191,7 +192,7 @@ def frame(day: FleetDay, schedule: Schedule, second: float) -> NDArray[np.uint8]
 def _pixels(view: DayView, second: float) -> NDArray[np.uint8]:
     figure = Figure(figsize=(5, 5), dpi=80)
     _draw_network(figure.subplots(), view, second, view.queues(second))
-    canvas = FigureCanvasAgg(figure)
+    canvas: Any = FigureCanvasAgg(figure)  # typed in part
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()
 

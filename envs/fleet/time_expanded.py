@@ -186,7 +186,7 @@ def _energy(rows: _Rows, problem: FlowProblem, x: I64, idle: I64, charge: I64, e
     rows.put(on_charger, idle, -problem.charge)
     budget = rows.new(np.full(T, -np.inf), np.full(T, problem.energy_budget))
     bins = np.arange(T)
-    for t in bins:
+    for t in bins.tolist():
         rows.put(budget[t], x[:, : t + 1], np.broadcast_to(energy[:, None], (energy.size, t + 1)))
         rows.put(budget[t], charge[:, :t], -1.0)
     total = rows.new(np.array([-np.inf]), np.array([problem.missing]))

@@ -19,14 +19,13 @@ from makespan.envs.fleet.planners import RebalancingPolicy, RollingHorizonPolicy
 from makespan.envs.fleet.validator import validate
 
 
-def test_toy_bound():
-    """On the toy day the bound is above the optimum, and by less than its flights' floored times allow.
+def test_toy_bound_by_hand():
+    """With divisible aircraft the toy's six passengers need one and two quarter flights, all full: 120 - 1.5 x (10 + 2) = 102 USD.
 
-    Floored to 15 min a flight takes one bin instead of 20 min, so four flights fit; the fourth carries nobody, and the bound is the
-    optimum itself.
+    Floored to 15 min a flight takes one bin, so all three can be flown in time. Half a cent of tolerance is added, then it is rounded up.
     """
-    bound = upper_bound(ToyDay().sample())
-    assert TOY_OPTIMUM <= bound <= TOY_OPTIMUM + 0.03
+    assert 102.0 <= upper_bound(ToyDay().sample()) <= 102.03
+    assert upper_bound(ToyDay().sample()) >= TOY_OPTIMUM
 
 
 def test_bound_without_demand():

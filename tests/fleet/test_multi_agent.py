@@ -118,7 +118,7 @@ def test_aec_earns_what_gymnasium_earns(rule: str, seed: int):
     agents.reset(seed=seed)
     policy = rule_policy("fleet", rule, env.schema, seed=seed)
     cents = 0
-    for agent in agents.agent_iter():
+    for _ in agents.agent_iter():
         seen, reward, terminated, _, info = agents.last()
         cents += round(100 * reward)
         if terminated:
@@ -135,7 +135,7 @@ def test_aec_earns_what_gymnasium_earns(rule: str, seed: int):
 def day_of(env: Any, seed: int) -> list[Any]:
     """Everything that a whole day of random actions shows, masks not heeded."""
     rng, out = np.random.default_rng(seed), []
-    seen, infos = env.reset(seed=seed)
+    env.reset(seed=seed)
     while env.agents:
         actions = {agent: int(rng.integers(4)) for agent in env.agents}
         out.append(env.step(actions))
