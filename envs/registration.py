@@ -24,6 +24,7 @@ class EnvEntry:
 
 
 _JOBSHOP: Final = "makespan.envs.jobshop"
+_SOC: Final = "makespan.envs.soc"
 _FLEET: Final = "makespan.envs.fleet"
 
 ENVIRONMENTS: Final = (
@@ -38,6 +39,12 @@ ENVIRONMENTS: Final = (
         f"{_JOBSHOP}.env:FlexibleJobShopEnv",
         f"{_JOBSHOP}.env:FlexibleJobShopVectorEnv",
         f"{_JOBSHOP}.family:JOBSHOP",
+    ),
+    EnvEntry(
+        "makespan/SoC-v0",
+        f"{_SOC}.env:SocEnv",
+        f"{_SOC}.env:SocVectorEnv",
+        f"{_SOC}.family:SOC",
     ),
     EnvEntry(
         "makespan/UAMFleet-v0",

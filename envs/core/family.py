@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -25,6 +26,19 @@ class BestKnown:
     def proved(self) -> bool:
         """Whether the bounds meet."""
         return self.lower == self.upper
+
+
+def better(family: Family, objective: float, than: float) -> bool:
+    """Whether an objective is truly better, in the family's sense, than another one; NaN is worse than any number."""
+    if math.isnan(than):
+        return not math.isnan(objective)
+    return objective > than if family.sense == "max" else objective < than
+
+
+def smallest_set(instance_sets: Mapping[str, Sequence[str]], name: str) -> str | None:
+    """The instance set of fewest members that an instance belongs to: `la` says more than `classic`."""
+    sets = [set_name for set_name, members in instance_sets.items() if name in members]
+    return min(sets, key=lambda set_name: len(instance_sets[set_name]), default=None)
 
 
 @dataclass(frozen=True, slots=True)

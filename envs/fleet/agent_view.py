@@ -7,14 +7,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from makespan.envs.core.kernels import inlined_kernel, kernel
-from makespan.envs.fleet.engine import _Batch, _settle_accounts
+from makespan.envs.core.kernels import borrowing_kernel, kernel
+from makespan.envs.fleet.engine import Batch, settle_accounts
 from makespan.envs.fleet.instance import CLOSURE_BLOCK
-from makespan.envs.fleet.observation import write_dynamic
 from makespan.envs.fleet.simulator import (
     AIRCRAFT,
     BATTERY,
-    CHANGED,
     CHARGE,
     CHARGERS,
     F32,
@@ -82,15 +80,14 @@ def vector_size(num_vertiports: int) -> int:
     return OWN + PER_VERTIPORT * num_vertiports
 
 
-@inlined_kernel
+@borrowing_kernel
 def _share(x: float) -> np.float32:
     return np.float32(min(1.0, max(0.0, x)))
 
 
-@inlined_kernel
-def _write_vector(batch: _Batch, b: int, k: int, x: F32, mask: NDArray[np.int8]) -> None:
+@borrowing_kernel
+def _write_vector(fleet: Fleet, graph: Graph, b: int, k: int, x: F32, mask: NDArray[np.int8]) -> None:
     """Write aircraft k's vector and mask; one that awaits no decision may only go on to where it is or flies to."""
-    fleet, graph = batch.fleet, batch.graph
     parameter, row, port = fleet.parameter, fleet.aircraft[b, k], fleet.vertiport
     V, now, place, here = parameter[b, VERTIPORTS], fleet.clock[b, NOW], row[PLACE], row[PARKED] == 1
     stay, seats, money = parameter[b, STAY_TIME], parameter[b, SEATS], parameter[b, MONEY]
@@ -126,23 +123,14 @@ def _write_vector(batch: _Batch, b: int, k: int, x: F32, mask: NDArray[np.int8])
 
 
 @kernel
-def write_vectors(batch: _Batch, first: int, x: F32, mask: NDArray[np.int8]) -> None:
+def write_vectors(batch: Batch, first: int, x: F32, mask: NDArray[np.int8]) -> None:
     """Write the vectors (n, F) and masks (n, V) of n aircraft in slot 0, from number `first` on."""
+    fleet, graph = batch.fleet, batch.graph
     for n in range(x.shape[0]):
-        _write_vector(batch, 0, first + n, x[n], mask[n])
+        _write_vector(fleet, graph, 0, first + n, x[n], mask[n])
 
 
-@kernel
-def show_graph(batch: _Batch) -> None:
-    """Write all of slot 0's decision graph that may change in a day."""
-    fleet = batch.fleet
-    for k in range(fleet.parameter[0, AIRCRAFT]):
-        fleet.changed[0, k] = k
-    fleet.clock[0, CHANGED] = fleet.parameter[0, AIRCRAFT]
-    write_dynamic(fleet, batch.graph, 0)
-
-
-@inlined_kernel
+@borrowing_kernel
 def _promise(fleet: Fleet, k: int, j: int) -> int:
     """What an action held out when it was chosen: riders of a flight, 1 for a stay that charges; -1 if it was illegal."""
     place = fleet.aircraft[0, k, PLACE]
@@ -156,7 +144,7 @@ def _promise(fleet: Fleet, k: int, j: int) -> int:
 
 @kernel
 def run_tick(
-    batch: _Batch,
+    batch: Batch,
     actions: NDArray[np.int64],
     order: NDArray[np.int64],
     invalid: NDArray[np.int8],
@@ -211,5 +199,5 @@ def run_tick(
             finish_row(fleet, 0, k)
     clock[0, NOW] = now
     admit(fleet, 0, now)
-    _settle_accounts(fleet, batch.outcome, 0, before)
+    settle_accounts(fleet, batch.outcome, 0, before)
     batch.outcome.terminated[0] = now >= horizon

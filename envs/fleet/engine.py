@@ -10,12 +10,13 @@ from numba.experimental import structref
 from numpy.typing import NDArray
 
 from makespan.envs.core.errors import InvalidInstanceError
-from makespan.envs.core.kernels import inlined_kernel, kernel
+from makespan.envs.core.kernels import borrowed, borrowing_kernel, kernel
 from makespan.envs.core.schedule import Schedule
 from makespan.envs.fleet.generator_base import FleetSize
 from makespan.envs.fleet.instance import FleetDay
 from makespan.envs.fleet.observation import Graph, fleet_schema, graph_view, write_dynamic, write_static
 from makespan.envs.fleet.simulator import (
+    AIRCRAFT,
     AT,
     CHANGED,
     CHARGERS,
@@ -45,6 +46,7 @@ from makespan.envs.fleet.simulator import (
     PAIR,
     PARKING,
     PLACE,
+    POTENTIAL,
     PROFIT,
     REVENUE,
     ROWS,
@@ -90,8 +92,8 @@ class Books(NamedTuple):
         return self.revenue - self.electricity - self.operating
 
 
-@inlined_kernel
-def _settle_accounts(fleet: Fleet, outcome: Outcome, b: int, before: int) -> None:
+@borrowing_kernel
+def settle_accounts(fleet: Fleet, outcome: Outcome, b: int, before: int) -> None:
     """Hand out the profit that has come in since the last time."""
     clock, total = fleet.clock, profit(fleet, b)
     outcome.reward[b] = (total - clock[b, PAID]) / CENTS
@@ -100,11 +102,11 @@ def _settle_accounts(fleet: Fleet, outcome: Outcome, b: int, before: int) -> Non
 
 
 @structref.register
-class _BatchType(types.StructRef):  # type: ignore[misc]
-    """Numba's type of a `_Batch`."""
+class BatchType(types.StructRef):  # type: ignore[misc]
+    """Numba's type of a `Batch`."""
 
 
-class _Batch(structref.StructRefProxy):  # type: ignore[misc]
+class Batch(structref.StructRefProxy):  # type: ignore[misc]
     """All that the kernels act on, as a single argument: cheaper to hand over from Python than its arrays."""
 
     fleet: Fleet
@@ -112,46 +114,56 @@ class _Batch(structref.StructRefProxy):  # type: ignore[misc]
     outcome: Outcome
 
 
-structref.define_boxing(_BatchType, _Batch)
-structref.define_constructor(_Batch, _BatchType, ["fleet", "graph", "outcome"])
+structref.define_boxing(BatchType, Batch)
+structref.define_constructor(Batch, BatchType, ["fleet", "graph", "outcome"])
 
 
 @kernel
-def _make_batch(fleet: Fleet, graph: Graph, outcome: Outcome) -> _Batch:
-    return _Batch(fleet, graph, outcome)  # type: ignore[no-untyped-call]
+def _make_batch(fleet: Fleet, graph: Graph, outcome: Outcome) -> Batch:
+    """A batch that borrows its arrays: the caller keeps them as long as it."""
+    return Batch(borrowed(fleet), borrowed(graph), borrowed(outcome))  # type: ignore[no-untyped-call]
 
 
 @kernel
-def _start(batch: _Batch, b: int, position: I32) -> None:
-    """Start the day whose data stand in slot b."""
-    fleet, graph, outcome = batch.fleet, batch.graph, batch.outcome
-    link_passengers(fleet, b)
-    reset_slot(fleet, b)
-    write_static(fleet, graph, b, position)
-    write_dynamic(fleet, graph, b)
-    outcome.reward[b] = 0.0
-    outcome.elapsed[b] = 0.0
-    outcome.terminated[b] = False
+def _start(batch: Batch, b: int, position: I32) -> None:
+    """Start the day whose data stand in slot b; `_run` completes its graph."""
+    link_passengers(batch.fleet, b)
+    reset_slot(batch.fleet, b)
+    write_static(batch.fleet, batch.graph, b, position)
 
 
-@kernel
-def _step_batch(batch: _Batch, actions: NDArray[np.int64]) -> None:
-    """Step every slot; a negative action leaves its slot as it is, with reward 0."""
-    fleet, graph, outcome = batch.fleet, batch.graph, batch.outcome
-    for b in range(actions.size):
-        if actions[b] < 0:
-            outcome.reward[b] = 0.0
-            outcome.elapsed[b] = 0.0
-            continue
-        k, before = fleet.clock[b, DECIDER], fleet.clock[b, NOW]
-        decide(fleet, b, k, actions[b])
+@borrowing_kernel
+def _step_slot(fleet: Fleet, graph: Graph, outcome: Outcome, b: int, action: int) -> None:
+    """Take an action; a negative one writes the graph of a day that begins or has been run otherwise."""
+    before = fleet.clock[b, NOW]
+    if action >= 0:
+        k = fleet.clock[b, DECIDER]
+        decide(fleet, b, k, action)
         fleet.changed[b, 0] = k
         fleet.clock[b, CHANGED] = 1
         replace_event(fleet, b, fleet.aircraft[b, k, FREE_AT], k)
         advance(fleet, b)
-        _settle_accounts(fleet, outcome, b, before)
-        write_dynamic(fleet, graph, b)
+        settle_accounts(fleet, outcome, b, before)
         outcome.terminated[b] = fleet.clock[b, DECIDER] < 0
+    write_dynamic(fleet, graph, b)
+
+
+@kernel
+def _run(batch: Batch, actions: NDArray[np.int64], first: int, show: bool) -> None:
+    """Step slots first, first + 1, ..., or `show` their graphs anew; both in one kernel, for it takes long to compile.
+
+    A negative action leaves its slot as it is, with reward 0.
+    """
+    fleet, graph, outcome = batch.fleet, batch.graph, batch.outcome
+    for i in range(actions.size):
+        b = first + i
+        if show or actions[i] >= 0:
+            _step_slot(fleet, graph, outcome, b, actions[i])
+        else:
+            outcome.reward[b] = outcome.elapsed[b] = 0.0
+
+
+_NONE: Final = np.array([-1])
 
 
 class FleetEngine:
@@ -200,6 +212,16 @@ class FleetEngine:
         """
         self.write(slot, instance, tick)
         _start(self.batch, slot, instance.position)
+        _run(self.batch, _NONE, slot, True)
+        self.outcome.reward[slot] = self.outcome.elapsed[slot] = 0.0
+        self.outcome.terminated[slot] = False
+
+    def show(self, slot: int) -> None:
+        """Write all of a slot's decision graph that may change in a day, after something else than `step` has run it."""
+        K = int(self.fleet.parameter[slot, AIRCRAFT])
+        self.fleet.changed[slot, :K] = np.arange(K)
+        self.fleet.clock[slot, CHANGED] = K
+        _run(self.batch, _NONE, slot, True)
 
     def write(self, slot: int, instance: FleetDay, tick: int = 1) -> None:
         """Put a day's data into a slot, without starting it."""
@@ -219,6 +241,7 @@ class FleetEngine:
         leg[..., TIME], leg[..., ENERGY] = instance.flight_time, instance.flight_energy
         leg[..., COST] = instance.operating_cost
         fleet.fare[slot, :V, :V, :H], fleet.forecast[slot, :V, :V, :H] = instance.fare, instance.forecast
+        fleet.highest[slot, :V, :V] = instance.fare.max(axis=2)
         fleet.closed[slot, :V, :V, : instance.closed.shape[2]] = instance.closed
         fleet.price[slot, :H] = instance.energy_price
         fleet.arrival[slot, : instance.passenger_count, AT] = instance.arrival_time
@@ -255,15 +278,16 @@ class FleetEngine:
 
     def step(self, actions: NDArray[np.int64]) -> None:
         """Take one decision in each slot (B,); actions must be allowed, negative ones leave a slot untouched."""
-        _step_batch(self.batch, actions)
+        _run(self.batch, actions, 0, False)
 
     def objective(self, slot: int) -> float:
         """Profit so far, USD."""
         return self.books(slot).profit / CENTS
 
     def lower_bound(self, slot: int) -> float:
-        """Profit of the day on which every aircraft stays where it is, fully charged: 0 USD."""
-        return 0.0
+        """Upper bound of the profit given the decisions so far, USD: all who wait or will arrive pay their route's highest fare."""
+        clock = self.fleet.clock[slot]
+        return (self.books(slot).profit + int(clock[POTENTIAL])) / CENTS
 
     def books(self, slot: int) -> Books:
         """The books so far."""

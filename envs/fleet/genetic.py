@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from makespan.envs.core.kernels import kernel
+from makespan.envs.core.kernels import borrowed, borrowing_kernel, kernel
 from makespan.envs.core.policy import Solution
 from makespan.envs.core.schedule import Schedule
 from makespan.envs.fleet.engine import FleetEngine
@@ -39,6 +39,22 @@ from makespan.envs.fleet.simulator import (
 Genomes = NDArray[np.int16]
 
 
+@borrowing_kernel
+def _play(fleet: Fleet, genome: Genomes) -> int:
+    k = fleet.clock[0, DECIDER]
+    while k >= 0:
+        row = fleet.aircraft[0, k]
+        j: Any = np.int64(genome[k, min(row[LEGS], genome.shape[1] - 1)])
+        if j != row[PLACE] and not may_fly(fleet, 0, k, j):
+            j = np.int64(row[PLACE])
+        decide(fleet, 0, k, j)
+        fleet.clock[0, CHANGED] = 0
+        replace_event(fleet, 0, row[FREE_AT], k)
+        advance(fleet, 0)
+        k = fleet.clock[0, DECIDER]
+    return int(profit(fleet, 0))
+
+
 @kernel
 def play_genomes(fleet: Fleet, start: I32, genomes: Genomes, value: NDArray[np.int64]) -> None:
     """Play the day in slot 0 once for each genome.
@@ -49,22 +65,14 @@ def play_genomes(fleet: Fleet, start: I32, genomes: Genomes, value: NDArray[np.i
         genomes: (P, K, L) where each aircraft wants to go at its n-th row; it stays where that is not allowed.
         value: (P,) written: profit in cents.
     """
+    fleet = borrowed(fleet)
     for g in range(genomes.shape[0]):
         for k in range(start.size):
             fleet.aircraft[0, k, PLACE] = start[k]
+        if g == 0:
+            link_passengers(fleet, 0)
         reset_slot(fleet, 0)
-        k = fleet.clock[0, DECIDER]
-        while k >= 0:
-            row = fleet.aircraft[0, k]
-            j: Any = np.int64(genomes[g, k, min(row[LEGS], genomes.shape[2] - 1)])
-            if j != row[PLACE] and not may_fly(fleet, 0, k, j):
-                j = np.int64(row[PLACE])
-            decide(fleet, 0, k, j)
-            fleet.clock[0, CHANGED] = 0
-            replace_event(fleet, 0, row[FREE_AT], k)
-            advance(fleet, 0)
-            k = fleet.clock[0, DECIDER]
-        value[g] = profit(fleet, 0)
+        value[g] = _play(fleet, genomes[g])
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +139,6 @@ class GeneticSolver:
         began = time.monotonic()
         engine = FleetEngine(1, FleetSize.of(instance), instance.parameters.num_bins)
         engine.write(0, instance)
-        link_passengers(engine.fleet, 0)
         rng = np.random.default_rng(seed)
         genomes = self._first(instance, 2 * instance.delay_noise.shape[1], rng)
         value = np.zeros(self.population, np.int64)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from makespan.envs.core.graph import CandidateType, EdgeType, Feature, GraphSchema, NodeType, raw
-from makespan.envs.core.kernels import inlined_kernel, kernel
+from makespan.envs.core.kernels import borrowing_kernel
 from makespan.envs.fleet.instance import CLOSURE_BLOCK
 from makespan.envs.fleet.simulator import (
     ABOARD,
@@ -224,18 +224,18 @@ _R_SERIES: Final = [f.name for f in ROUTE_FEATURES].index("demand_0")
 _C_RAW: Final = [f.name for f in CANDIDATE_FEATURES].index("passengers")
 
 
-@inlined_kernel
+@borrowing_kernel
 def _clip(x: float) -> np.float32:
     return np.float32(min(LIMIT, max(-LIMIT, x)))
 
 
-@inlined_kernel
+@borrowing_kernel
 def _route(V: int, i: int, j: int) -> int:
     """Row of the route from i to j."""
     return i * (V - 1) + (j if j < i else j - 1)
 
 
-@kernel
+@borrowing_kernel
 def write_static(fleet: Fleet, graph: Graph, b: int, position: NDArray[np.int32]) -> None:
     """Write what does not change in the day; `write_dynamic` completes it."""
     parameter, vertiport = fleet.parameter, fleet.vertiport
@@ -271,7 +271,7 @@ def write_static(fleet: Fleet, graph: Graph, b: int, position: NDArray[np.int32]
         _write_aircraft(fleet, graph, b, k)
 
 
-@inlined_kernel
+@borrowing_kernel
 def _write_aircraft(fleet: Fleet, graph: Graph, b: int, k: int) -> None:
     """Write what a decision, a landing or a repair changes of an aircraft."""
     row, x = fleet.aircraft[b, k], graph.aircraft_x[b, k]
@@ -286,7 +286,7 @@ def _write_aircraft(fleet: Fleet, graph: Graph, b: int, k: int) -> None:
     graph.aircraft_parent[b, k] = row[PLACE]
 
 
-@kernel
+@borrowing_kernel
 def _write_bin(fleet: Fleet, graph: Graph, b: int) -> None:
     """Write what changes with the half hour: series, closures, worth of the routes, the critic's view of the future."""
     parameter, clock = fleet.parameter, fleet.clock
@@ -343,7 +343,7 @@ def _write_bin(fleet: Fleet, graph: Graph, b: int) -> None:
     graph.critic_x[b, SERIES + 1] = closed_next / routes
 
 
-@inlined_kernel
+@borrowing_kernel
 def write_dynamic(fleet: Fleet, graph: Graph, b: int) -> None:
     """Write what the last decision and the time since have changed."""
     clock = fleet.clock
@@ -354,7 +354,7 @@ def write_dynamic(fleet: Fleet, graph: Graph, b: int) -> None:
     _write_candidates(fleet, graph, b)
 
 
-@kernel
+@borrowing_kernel
 def _write_queues(fleet: Fleet, graph: Graph, b: int) -> int:
     """Write queues and outlooks of routes and vertiports; returns how many passengers wait."""
     parameter, vertiport, x = fleet.parameter, fleet.vertiport, graph.vertiport_x[b]
@@ -393,7 +393,7 @@ def _write_queues(fleet: Fleet, graph: Graph, b: int) -> int:
     return waiting
 
 
-@kernel
+@borrowing_kernel
 def _write_fleet(fleet: Fleet, graph: Graph, b: int, waiting: int) -> None:
     """Write the aircraft that have changed, the time that all have left, and the network."""
     parameter, clock, aircraft = fleet.parameter, fleet.clock, fleet.aircraft
@@ -427,7 +427,7 @@ def _write_fleet(fleet: Fleet, graph: Graph, b: int, waiting: int) -> None:
     graph.critic_x[b, SERIES] = _clip(left / (parameter[b, SEATS] * K * parameter[b, BINS]))
 
 
-@kernel
+@borrowing_kernel
 def _write_candidates(fleet: Fleet, graph: Graph, b: int) -> None:
     """Write the mask and the candidates of the aircraft that decides; none at the end of the day."""
     k = fleet.clock[b, DECIDER]
@@ -446,7 +446,7 @@ def _write_candidates(fleet: Fleet, graph: Graph, b: int) -> None:
         graph.action_mask[b, 0] = 1  # a mask is never all zero, not even where no action is awaited
 
 
-@inlined_kernel
+@borrowing_kernel
 def _write_candidate(fleet: Fleet, graph: Graph, b: int, k: int, j: int) -> None:
     parameter, x, port = fleet.parameter, graph.candidate_x[b, j], graph.vertiport_x[b, j]
     i, now = fleet.aircraft[b, k, PLACE], fleet.clock[b, NOW]
@@ -509,7 +509,7 @@ def _write_candidate(fleet: Fleet, graph: Graph, b: int, k: int, j: int) -> None
     x[_C_RAW + 11] = added
 
 
-@inlined_kernel
+@borrowing_kernel
 def _write_raw(
     x: F32, riders: int, length: int, wait: int, block: int, recharge: int, flight: int, margin: int
 ) -> None:

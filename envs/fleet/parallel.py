@@ -10,7 +10,7 @@ from gymnasium.utils import seeding
 from numpy.typing import NDArray
 from pettingzoo import ParallelEnv
 
-from makespan.envs.fleet.agent_view import CONFLICTS, run_tick, show_graph, write_vectors
+from makespan.envs.fleet.agent_view import CONFLICTS, run_tick, write_vectors
 from makespan.envs.fleet.generator import Generator
 from makespan.envs.fleet.instance import FleetDay
 from makespan.envs.fleet.multi_agent import CENTS, FleetAgents, Reward, View
@@ -148,7 +148,7 @@ class FleetParallelEnv(ParallelEnv):  # type: ignore[type-arg]
     def _show(self) -> None:
         """Write the decision graph between two ticks, when nobody in particular decides."""
         self.engine.fleet.clock[0, DECIDER] = -1
-        show_graph(self.engine.batch)
+        self.engine.show(0)
 
     def _look(self) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
         """Fresh observations and infos of all agents."""

@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from makespan.envs.core.kernels import inlined_kernel, kernel
+from makespan.envs.core.kernels import borrowing_kernel
 from makespan.envs.fleet.instance import CLOSURE_BLOCK, FARE_BIN
 
 I32 = NDArray[np.int32]
@@ -71,7 +71,8 @@ WRITTEN_BIN: Final = 14  # half hour that the observation's series stand for
 CHANGED: Final = 15  # aircraft in `Fleet.changed`
 CONSUMED: Final = 16  # energy of all flights, 0.1 kWh
 CHARGED: Final = 17  # energy charged in the day, 0.1 kWh
-NUM_CLOCK: Final = 18
+POTENTIAL: Final = 18  # highest fares of all who wait or will still arrive, cents
+NUM_CLOCK: Final = 19
 
 # Columns of `Fleet.aircraft`.
 PLACE: Final = 0  # where it stands, or where it flies to
@@ -133,13 +134,14 @@ class Fleet(NamedTuple):
     parameter: I32  # (B, 18)
     leg: I32  # (B, V, V, 3)
     fare: I32  # (B, V, V, H)
+    highest: I32  # (B, V, V) fare of the day
     forecast: F32  # (B, V, V, H)
     closed: NDArray[np.int8]  # (B, V, V, H / 2)
     price: I32  # (B, H)
     realised: I32  # (B, H) passengers who arrive in each half hour
     arrival: I32  # (B, N, 3)
     trouble: I32  # (B, K, L, 2)
-    clock: I64  # (B, 18)
+    clock: I64  # (B, 19)
     aircraft: I32  # (B, K, 12)
     vertiport: I32  # (B, V, 6)
     queue: I32  # (B, V, V, 3)
@@ -168,6 +170,7 @@ def make_fleet(
         parameter=np.zeros((B, NUM_PARAMETERS), np.int32),
         leg=np.zeros((B, V, V, 3), np.int32),
         fare=np.zeros((B, V, V, H), np.int32),
+        highest=np.zeros((B, V, V), np.int32),
         forecast=np.zeros((B, V, V, H), np.float32),
         closed=np.zeros((B, V, V, H * FARE_BIN // CLOSURE_BLOCK), np.int8),
         price=np.zeros((B, H), np.int32),
@@ -188,7 +191,7 @@ def make_fleet(
     )
 
 
-@kernel
+@borrowing_kernel
 def link_passengers(fleet: Fleet, b: int) -> None:
     """Write each passenger's successor in the pair's queue, and the realised arrivals of each half hour."""
     arrival, queue = fleet.arrival, fleet.queue
@@ -204,7 +207,7 @@ def link_passengers(fleet: Fleet, b: int) -> None:
         fleet.realised[b, arrival[b, n, AT] // FARE_BIN] += 1
 
 
-@kernel
+@borrowing_kernel
 def reset_slot(fleet: Fleet, b: int) -> None:
     """Start the day in slot b anew; places of the aircraft stand in `aircraft[b, :, PLACE]`."""
     parameter, clock, aircraft, vertiport = fleet.parameter, fleet.clock, fleet.aircraft, fleet.vertiport
@@ -220,17 +223,21 @@ def reset_slot(fleet: Fleet, b: int) -> None:
         vertiport[b, aircraft[b, k, PLACE], OCCUPANCY] += 1
         fleet.event[b, k] = k
         aircraft[b, k, PARKED] = 1
+    V = parameter[b, VERTIPORTS]
+    for n in range(parameter[b, ARRIVALS]):
+        pair = fleet.arrival[b, n, PAIR]
+        clock[b, POTENTIAL] += fleet.highest[b, pair // V, pair % V]
     clock[b, DECIDER] = 0
     admit(fleet, b, 0)
 
 
-@inlined_kernel
+@borrowing_kernel
 def current_bin(fleet: Fleet, b: int) -> int:
     """Half hour of the present moment."""
     return min(fleet.clock[b, NOW] // FARE_BIN, fleet.parameter[b, BINS] - 1)
 
 
-@inlined_kernel
+@borrowing_kernel
 def admit(fleet: Fleet, b: int, now: int) -> None:
     """Let passengers arrive up to and including `now`, and those leave whose patience is over."""
     arrival, queue, clock = fleet.arrival, fleet.queue, fleet.clock
@@ -254,11 +261,12 @@ def admit(fleet: Fleet, b: int, now: int) -> None:
             queue[b, i, j, LENGTH] -= 1
             queue[b, i, j, HEAD] = arrival[b, e, NEXT]
             clock[b, SPILLED] += 1
+            clock[b, POTENTIAL] -= fleet.highest[b, i, j]
         e += 1
     clock[b, EXPIRED] = e
 
 
-@inlined_kernel
+@borrowing_kernel
 def may_fly(fleet: Fleet, b: int, k: int, j: int) -> bool:
     """Whether aircraft k may fly to another vertiport j now: energy, a place there, an open route."""
     i = fleet.aircraft[b, k, PLACE]
@@ -268,7 +276,7 @@ def may_fly(fleet: Fleet, b: int, k: int, j: int) -> bool:
     return bool(fleet.vertiport[b, j, OCCUPANCY] < fleet.vertiport[b, j, PARKING])
 
 
-@inlined_kernel
+@borrowing_kernel
 def corridor_slot(fleet: Fleet, b: int, i: int, j: int) -> int:
     """The corridor from i to j in which a departure is possible first; -1 where no separation is asked for."""
     best = -1
@@ -278,7 +286,7 @@ def corridor_slot(fleet: Fleet, b: int, i: int, j: int) -> int:
     return best
 
 
-@inlined_kernel
+@borrowing_kernel
 def free_charger(fleet: Fleet, b: int, i: int) -> int:
     """A free charger of vertiport i, or -1."""
     for c in range(fleet.vertiport[b, i, CHARGERS]):
@@ -287,7 +295,7 @@ def free_charger(fleet: Fleet, b: int, i: int) -> int:
     return -1
 
 
-@inlined_kernel
+@borrowing_kernel
 def decide(fleet: Fleet, b: int, k: int, j: int) -> None:
     """Aircraft k, which awaits a decision, flies to vertiport j or, if it is there already, stays."""
     aircraft, clock = fleet.aircraft, fleet.clock
@@ -300,7 +308,7 @@ def decide(fleet: Fleet, b: int, k: int, j: int) -> None:
     _bill_last_charge(fleet, b, k)
 
 
-@inlined_kernel
+@borrowing_kernel
 def _stay(fleet: Fleet, b: int, k: int) -> None:
     parameter, aircraft, clock = fleet.parameter, fleet.aircraft, fleet.clock
     now, place = clock[b, NOW], aircraft[b, k, PLACE]
@@ -322,7 +330,7 @@ def _stay(fleet: Fleet, b: int, k: int) -> None:
     log_row(fleet, b, k, kind, now, end)
 
 
-@inlined_kernel
+@borrowing_kernel
 def _fly(fleet: Fleet, b: int, k: int, j: int) -> None:
     parameter, aircraft, clock, vertiport = fleet.parameter, fleet.aircraft, fleet.clock, fleet.vertiport
     now, i = clock[b, NOW], aircraft[b, k, PLACE]
@@ -330,6 +338,7 @@ def _fly(fleet: Fleet, b: int, k: int, j: int) -> None:
     for _ in range(riders):
         fleet.queue[b, i, j, HEAD] = fleet.arrival[b, fleet.queue[b, i, j, HEAD], NEXT]
     fleet.queue[b, i, j, LENGTH] -= riders
+    clock[b, POTENTIAL] -= riders * fleet.highest[b, i, j]
     revenue, cost = riders * fleet.fare[b, i, j, current_bin(fleet, b)], fleet.leg[b, i, j, COST]
     delay = vertiport[b, i, MEAN_DELAY] + fleet.trouble[b, k, aircraft[b, k, FLOWN], DELAY]
     departs = now + parameter[b, TAKEOFF] + min(max(delay, 0), parameter[b, MAX_DELAY])
@@ -353,7 +362,7 @@ def _fly(fleet: Fleet, b: int, k: int, j: int) -> None:
     log_row(fleet, b, k, FLY, now, departs + fleet.leg[b, i, j, TIME])
 
 
-@inlined_kernel
+@borrowing_kernel
 def log_row(fleet: Fleet, b: int, k: int, kind: int, start: int, end: int) -> None:
     """Note what an aircraft does from `start` to `end`."""
     aircraft, row = fleet.aircraft, fleet.log[b, fleet.clock[b, ROWS]]
@@ -364,7 +373,7 @@ def log_row(fleet: Fleet, b: int, k: int, kind: int, start: int, end: int) -> No
     fleet.clock[b, ROWS] += 1
 
 
-@inlined_kernel
+@borrowing_kernel
 def _bill_last_charge(fleet: Fleet, b: int, k: int) -> None:
     """Bill charging to full once it is certain that an aircraft decides no more."""
     parameter, aircraft = fleet.parameter, fleet.aircraft
@@ -376,7 +385,7 @@ def _bill_last_charge(fleet: Fleet, b: int, k: int) -> None:
         fleet.clock[b, ELECTRICITY] += bill
 
 
-@inlined_kernel
+@borrowing_kernel
 def finish_row(fleet: Fleet, b: int, k: int) -> bool:
     """End aircraft k's present row at its time; whether it awaits a decision then, and is not under repair."""
     aircraft = fleet.aircraft
@@ -394,7 +403,7 @@ def finish_row(fleet: Fleet, b: int, k: int) -> bool:
     return True
 
 
-@inlined_kernel
+@borrowing_kernel
 def replace_event(fleet: Fleet, b: int, time: int, k: int) -> None:
     """Give the aircraft at the top of the heap a new time."""
     event, K = fleet.event, fleet.parameter[b, AIRCRAFT]
@@ -412,7 +421,7 @@ def replace_event(fleet: Fleet, b: int, time: int, k: int) -> None:
     event[b, hole] = key
 
 
-@inlined_kernel
+@borrowing_kernel
 def advance(fleet: Fleet, b: int) -> None:
     """Move on to the next decision, or to the end of the day."""
     clock, aircraft = fleet.clock, fleet.aircraft
@@ -432,7 +441,7 @@ def advance(fleet: Fleet, b: int) -> None:
     admit(fleet, b, time)
 
 
-@inlined_kernel
+@borrowing_kernel
 def profit(fleet: Fleet, b: int) -> int:
     """Profit so far in cents."""
     return fleet.clock[b, REVENUE] - fleet.clock[b, ELECTRICITY] - fleet.clock[b, OPERATING]

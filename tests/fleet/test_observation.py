@@ -73,15 +73,13 @@ def test_incremental_writes_equal_a_rewrite():
     engine, fresh = FleetEngine(1, FleetSize.of(day)), FleetEngine(1, FleetSize.of(day))
     engine.load(0, day)
     rng = np.random.default_rng(0)
-    from makespan.envs.fleet.agent_view import show_graph
-
     while not engine.outcome.terminated[0]:
         fresh.load(0, day)
         for ours, theirs in zip(fresh.fleet, engine.fleet, strict=True):
             ours[:] = theirs
         write_static(fresh.fleet, fresh.graph, 0, day.position)
         fresh.fleet.clock[0, 14] = -1
-        show_graph(fresh.batch)
+        fresh.show(0)
         for key in engine.observation:
             assert np.array_equal(engine.observation[key], fresh.observation[key]), key
         engine.step(np.array([rng.choice(np.flatnonzero(engine.observation["action_mask"][0]))]))
