@@ -54,6 +54,9 @@ ENVIRONMENTS: Final = (
     ),
 )
 
+# Plain Gymnasium environments: their actions are no candidates, so they belong to no family.
+PLAIN_ENVIRONMENTS: Final = (("makespan/AMoDRebalance-v0", "makespan.envs.amod.env:AMoDRebalanceEnv"),)
+
 # PettingZoo: environment type, id and entry point.
 AGENT_ENVIRONMENTS: Final = (
     ("aec", "makespan/uam_fleet-v0", f"{_FLEET}:env"),
@@ -71,6 +74,9 @@ def register_all() -> None:
                 vector_entry_point=entry.vector_entry_point,
                 kwargs=dict(entry.kwargs),
             )
+    for env_id, entry_point in PLAIN_ENVIRONMENTS:
+        if env_id not in gymnasium.registry:
+            gymnasium.register(env_id, entry_point=entry_point)
     _register_agent_environments()
 
 

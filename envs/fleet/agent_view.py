@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from makespan.envs.core.kernels import borrowing_kernel, kernel
 from makespan.envs.fleet.engine import Batch, settle_accounts
 from makespan.envs.fleet.instance import CLOSURE_BLOCK
+from makespan.envs.fleet.observation import Graph
 from makespan.envs.fleet.simulator import (
     AIRCRAFT,
     BATTERY,

@@ -28,9 +28,9 @@ from makespan.envs.fleet.simulator import (
     ELECTRICITY,
     EMPTY,
     ENERGY,
+    F32,
     FLIGHTS,
     FREE_AT,
-    I32,
     KINDS,
     LOG_END,
     LOG_JOB,
@@ -125,7 +125,7 @@ def _make_batch(fleet: Fleet, graph: Graph, outcome: Outcome) -> Batch:
 
 
 @kernel
-def _start(batch: Batch, b: int, position: I32) -> None:
+def _start(batch: Batch, b: int, position: F32) -> None:
     """Start the day whose data stand in slot b; `_run` completes its graph."""
     link_passengers(batch.fleet, b)
     reset_slot(batch.fleet, b)
@@ -164,6 +164,13 @@ def _run(batch: Batch, actions: NDArray[np.int64], first: int, show: bool) -> No
 
 
 _NONE: Final = np.array([-1])
+
+
+def scaled_position(day: FleetDay) -> NDArray[np.float32]:
+    """(V, 2) positions from 0 at the western and southern ends, in units of the network's larger side."""
+    low = day.position.min(axis=0)
+    side = max(1, int((day.position.max(axis=0) - low).max()))
+    return ((day.position - low) / side).astype(np.float32)
 
 
 class FleetEngine:
@@ -211,7 +218,7 @@ class FleetEngine:
         Raises `InvalidInstanceError` if the day is larger than the engine.
         """
         self.write(slot, instance, tick)
-        _start(self.batch, slot, instance.position)
+        _start(self.batch, slot, scaled_position(instance))
         _run(self.batch, _NONE, slot, True)
         self.outcome.reward[slot] = self.outcome.elapsed[slot] = 0.0
         self.outcome.terminated[slot] = False
@@ -285,7 +292,7 @@ class FleetEngine:
         return self.books(slot).profit / CENTS
 
     def lower_bound(self, slot: int) -> float:
-        """Upper bound of the profit given the decisions so far, USD: all who wait or will arrive pay their route's highest fare."""
+        """Upper bound of the profit given the decisions so far, USD: all passengers left pay their route's highest fare."""
         clock = self.fleet.clock[slot]
         return (self.books(slot).profit + int(clock[POTENTIAL])) / CENTS
 

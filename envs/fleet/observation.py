@@ -236,8 +236,8 @@ def _route(V: int, i: int, j: int) -> int:
 
 
 @borrowing_kernel
-def write_static(fleet: Fleet, graph: Graph, b: int, position: NDArray[np.int32]) -> None:
-    """Write what does not change in the day; `write_dynamic` completes it."""
+def write_static(fleet: Fleet, graph: Graph, b: int, position: F32) -> None:
+    """Write what does not change in the day, positions (V, 2) in 0..1 among it; `write_dynamic` completes it."""
     parameter, vertiport = fleet.parameter, fleet.vertiport
     V, K = parameter[b, VERTIPORTS], parameter[b, AIRCRAFT]
     stay, battery, money = parameter[b, STAY_TIME], parameter[b, BATTERY], parameter[b, MONEY]
@@ -250,13 +250,11 @@ def write_static(fleet: Fleet, graph: Graph, b: int, position: NDArray[np.int32]
     graph.route_index[b] = -1
     graph.candidate_index[b] = -1
     graph.action_mask[b] = 0
-    west, south = position[:, 0].min(), position[:, 1].min()
-    side = max(1, max(position[:, 0].max() - west, position[:, 1].max() - south))
     places = 0
     for i in range(V):
         x, parking = graph.vertiport_x[b, i], vertiport[b, i, PARKING]
         places += parking
-        x[0], x[1] = (position[i, 0] - west) / side, (position[i, 1] - south) / side
+        x[0], x[1] = position[i, 0], position[i, 1]
         x[2], x[3] = _clip(parking / K), vertiport[b, i, CHARGERS] / parking
         x[4], x[5] = _clip(vertiport[b, i, MEAN_DELAY] / stay), vertiport[b, i, NEEDED] / battery
         for j in range(V):
@@ -336,7 +334,10 @@ def _write_bin(fleet: Fleet, graph: Graph, b: int) -> None:
             graph.vertiport_x[b, i, column] = _clip(graph.vertiport_x[b, i, column])
     graph.network_x[b, 0, 8] = _clip(total / fleet_seats)
     graph.network_x[b, 0, 10] = closed / routes
-    graph.network_x[b, 0, 11] = fleet.price[b, now] / max(1, fleet.price[b, :H].max())
+    dearest = 1
+    for h in range(H):
+        dearest = max(dearest, fleet.price[b, h])
+    graph.network_x[b, 0, 11] = fleet.price[b, now] / dearest
     for h in range(SERIES):
         inside = now + h < H
         graph.critic_x[b, h] = _clip(fleet.realised[b, now + h] / fleet_seats) if inside else 0.0

@@ -20,9 +20,9 @@ from makespan.envs.fleet.validator import validate
 
 
 def test_toy_bound_by_hand():
-    """With divisible aircraft the toy's six passengers need one and two quarter flights, all full: 120 - 1.5 x (10 + 2) = 102 USD.
+    """With divisible aircraft the toy's six passengers need one and two quarter flights, all full: 120 - 1.5 x 12 = 102 USD.
 
-    Floored to 15 min a flight takes one bin, so all three can be flown in time. Half a cent of tolerance is added, then it is rounded up.
+    Floored to 15 min a flight takes one bin, so all three can be flown in time. HiGHS' tolerance is added.
     """
     assert 102.0 <= upper_bound(ToyDay().sample()) <= 102.03
     assert upper_bound(ToyDay().sample()) >= TOY_OPTIMUM

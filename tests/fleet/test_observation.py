@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from makespan.envs.fleet.engine import FleetEngine
+from makespan.envs.fleet.engine import FleetEngine, scaled_position
 from makespan.envs.fleet.generator import make_generator
 from makespan.envs.fleet.generator_base import FleetSize
 from makespan.envs.fleet.instance import FleetDay
@@ -77,7 +77,7 @@ def test_incremental_writes_equal_a_rewrite():
         fresh.load(0, day)
         for ours, theirs in zip(fresh.fleet, engine.fleet, strict=True):
             ours[:] = theirs
-        write_static(fresh.fleet, fresh.graph, 0, day.position)
+        write_static(fresh.fleet, fresh.graph, 0, scaled_position(day))
         fresh.fleet.clock[0, 14] = -1
         fresh.show(0)
         for key in engine.observation:
