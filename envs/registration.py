@@ -25,6 +25,7 @@ class EnvEntry:
 
 _JOBSHOP: Final = "makespan.envs.jobshop"
 _SOC: Final = "makespan.envs.soc"
+_FLEET: Final = "makespan.envs.fleet"
 
 ENVIRONMENTS: Final = (
     EnvEntry(
@@ -45,11 +46,26 @@ ENVIRONMENTS: Final = (
         f"{_SOC}.env:SocVectorEnv",
         f"{_SOC}.family:SOC",
     ),
+    EnvEntry(
+        "makespan/UAMFleet-v0",
+        f"{_FLEET}.gymnasium_env:UAMFleetEnv",
+        f"{_FLEET}.gymnasium_env:UAMFleetVectorEnv",
+        f"{_FLEET}.family:FLEET",
+    ),
+)
+
+# Plain Gymnasium environments: their actions are no candidates, so they belong to no family.
+PLAIN_ENVIRONMENTS: Final = (("makespan/AMoDRebalance-v0", "makespan.envs.amod.env:AMoDRebalanceEnv"),)
+
+# PettingZoo: environment type, id and entry point.
+AGENT_ENVIRONMENTS: Final = (
+    ("aec", "makespan/uam_fleet-v0", f"{_FLEET}:env"),
+    ("parallel", "makespan/uam_fleet-v0", f"{_FLEET}:parallel_env"),
 )
 
 
 def register_all() -> None:
-    """Register every id with Gymnasium; a second call changes nothing."""
+    """Register every id with Gymnasium and PettingZoo; a second call changes nothing."""
     for entry in ENVIRONMENTS:
         if entry.id not in gymnasium.registry:
             gymnasium.register(
@@ -58,6 +74,22 @@ def register_all() -> None:
                 vector_entry_point=entry.vector_entry_point,
                 kwargs=dict(entry.kwargs),
             )
+    for env_id, entry_point in PLAIN_ENVIRONMENTS:
+        if env_id not in gymnasium.registry:
+            gymnasium.register(env_id, entry_point=entry_point)
+    _register_agent_environments()
+
+
+def _register_agent_environments() -> None:
+    """Register with PettingZoo, which has a registry since 1.27."""
+    import pettingzoo
+
+    if not hasattr(pettingzoo, "register"):
+        return
+    registries = {"aec": pettingzoo.aec_registry, "parallel": pettingzoo.parallel_registry}
+    for kind, env_id, entry_point in AGENT_ENVIRONMENTS:
+        if env_id not in registries[kind]:
+            pettingzoo.register(kind, env_id, entry_point)
 
 
 def env_ids() -> tuple[str, ...]:

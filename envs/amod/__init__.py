@@ -1,0 +1,1 @@
+"""Autonomous mobility on demand: empty vehicles of a road fleet are sent where passengers are expected."""

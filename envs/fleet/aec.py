@@ -1,0 +1,194 @@
+"""PettingZoo's AEC face of the fleet: the aircraft that is free next takes its turn."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from gymnasium import spaces
+from gymnasium.utils import seeding
+from numpy.typing import NDArray
+from pettingzoo import AECEnv
+
+from makespan.envs.fleet.agent_view import write_vectors
+from makespan.envs.fleet.generator import Generator
+from makespan.envs.fleet.instance import FleetDay
+from makespan.envs.fleet.multi_agent import CENTS, PLACE, FleetAgents, Reward, View
+from makespan.envs.fleet.simulator import PROFIT
+
+AgentObservation = dict[str, Any]
+
+
+class FleetAECEnv(AECEnv):  # type: ignore[type-arg]
+    """The fleet with an agent an aircraft, in native event order; the world is that of `makespan/UAMFleet-v0`.
+
+    Aircraft act at different rates: whoever is free next is `agent_selection`. All agents live until the end of the day.
+    A forbidden action means to stay, and is reported in `infos[agent]["invalid_action"]`. Rewards are in USD and add up
+    to the day's profit.
+
+    Args:
+        generator: A generator, or a preset's name with its parameters as further keywords; default: `base`.
+        instance: One day, or its name, for every episode.
+        obs: "flat" (a vector) or "graph" (the decision graph).
+        reward: "individual" (own profit), "team" (mean profit), or "terminal" (own profit at the end of the day).
+        max_cycles: Truncate after so many turns an aircraft; None never does.
+        render_mode: "human", "rgb_array", "ansi" or None.
+        parameters: The generator's.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {
+        "name": "uam_fleet_v0",
+        "render_modes": ["human", "rgb_array", "ansi"],
+        "is_parallelizable": False,
+        "render_fps": 4,
+    }
+
+    def __init__(
+        self,
+        generator: Generator | str | None = None,
+        *,
+        instance: FleetDay | str | None = None,
+        obs: View = "flat",
+        reward: Reward = "individual",
+        max_cycles: int | None = None,
+        render_mode: str | None = None,
+        **parameters: Any,
+    ) -> None:
+        super().__init__()
+        self.fleet = FleetAgents(generator, instance, obs, reward, render_mode, parameters)
+        self.engine = self.fleet.engine
+        self.possible_agents = list(self.fleet.names)
+        self.agents: list[str] = []
+        self.observation_spaces, self.action_spaces = self.fleet.observation_spaces, self.fleet.action_spaces
+        self.state_space = self.fleet.state_space
+        self.max_cycles, self.render_mode = max_cycles, render_mode
+        self._rng: np.random.Generator | None = None
+        self._action = np.zeros(1, np.int64)
+        self._turns = 0
+
+    @property
+    def instance(self) -> FleetDay | None:
+        """The present day."""
+        return self.fleet.instance
+
+    def observation_space(self, agent: str) -> spaces.Dict:
+        """The same object at every call."""
+        return self.observation_spaces[agent]
+
+    def action_space(self, agent: str) -> spaces.Discrete:
+        """The same object at every call: `Discrete(num_vertiports)`, the own vertiport means to stay."""
+        return self.action_spaces[agent]
+
+    def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
+        """Start `options["instance"]`, or the day that `makespan/UAMFleet-v0` starts with the same seed."""
+        if seed is not None or self._rng is None:
+            self._rng, _ = seeding.np_random(seed)
+        self.engine.load(0, self.fleet.draw(self._rng, options))
+        self.agents = list(self.possible_agents)
+        self.rewards = dict.fromkeys(self.agents, 0.0)
+        self._cumulative_rewards = dict.fromkeys(self.agents, 0.0)
+        self.terminations = dict.fromkeys(self.agents, False)
+        self.truncations = dict.fromkeys(self.agents, False)
+        self._turns, self._paid = 0, [0] * len(self.agents)
+        self._rewarded: list[str] = []
+        self._skip_agent_selection = None
+        self.infos = {}
+        for k, agent in enumerate(self.agents):
+            self.infos[agent] = self._info(k, False)
+        self._select()
+
+    def _select(self) -> None:
+        k = self.engine.decider(0)
+        self.agent_selection = self.possible_agents[max(k, 0)]
+        self.infos[self.agent_selection]["needs_decision"] = k >= 0
+        if k >= 0:
+            self.infos[self.agent_selection]["action_mask"] = self.engine.observation["action_mask"][0].copy()
+
+    def _info(self, k: int, invalid: bool) -> dict[str, Any]:
+        mask = np.zeros(self.fleet.num_vertiports, np.int8)
+        mask[self.engine.fleet.aircraft[0, k, PLACE]] = 1
+        return {
+            "action_mask": mask,
+            "needs_decision": False,
+            "time_min": self.engine.now(0) / 60.0,
+            "invalid_action": invalid,
+            "conflict": None,  # nobody decides at the same time
+        }
+
+    def observe(self, agent: str) -> AgentObservation:
+        """What an aircraft sees now; one that awaits no decision may only go on."""
+        mask = np.empty((1, self.fleet.num_vertiports), np.int8)
+        seen = np.empty((1, self.fleet.length), np.float32)
+        write_vectors(self.engine.batch, self.fleet.number[agent], seen, mask)
+        if self.fleet.obs == "graph":
+            return {"observation": self.fleet.graph(), "action_mask": mask[0]}
+        return {"observation": seen[0], "action_mask": mask[0]}
+
+    def state(self) -> NDArray[np.float32]:
+        """The whole network as one vector."""
+        return self.fleet.state()
+
+    def step(self, action: int | None) -> None:
+        """Take the selected aircraft's decision."""
+        agent = self.agent_selection
+        if self.terminations[agent] or self.truncations[agent]:
+            self._was_dead_step(action)
+            return
+        if action is None:
+            raise ValueError(f"action: None for {agent}, which is alive; expected a vertiport")
+        k, a = self.fleet.number[agent], int(action)
+        mask = self.engine.observation["action_mask"][0]
+        invalid = not (0 <= a < mask.size and mask[a])
+        self._action[0] = self.engine.fleet.aircraft[0, k, PLACE] if invalid else a
+        self.engine.step(self._action)
+        self._turns += 1
+        self.infos[agent] = self._info(k, invalid)
+        self._cumulative_rewards[agent] = 0.0
+        terminated = self.engine.outcome.terminated.item(0)
+        self._pay(k, terminated)
+        if terminated:
+            self.terminations = dict.fromkeys(self.agents, True)
+            summary = self.fleet.summary()
+            for name in self.agents:
+                self.infos[name]["episode"] = dict(summary)
+        elif self.max_cycles is not None and self._turns >= self.max_cycles * len(self.agents):
+            self.truncations = dict.fromkeys(self.agents, True)
+        self._select()
+
+    def _pay(self, k: int, terminated: bool) -> None:
+        """Hand out what the step has earned: mostly by aircraft k, rarely by another whose repair lasts beyond the day."""
+        for name in self._rewarded:
+            self.rewards[name] = 0.0
+        self._rewarded = []
+        total = self.engine.outcome.reward.item(0)
+        if self.fleet.reward == "team":
+            shares = dict.fromkeys(self.agents, total / len(self.agents))
+        elif self.fleet.reward == "individual":
+            shares = self._own_profits(k, round(total * CENTS))
+        else:
+            profits = self.engine.profits(0) if terminated else ()
+            shares = {self.possible_agents[n]: int(p) / CENTS for n, p in enumerate(profits)}
+        for name, reward in shares.items():
+            self.rewards[name] = reward
+            self._cumulative_rewards[name] += reward
+            self._rewarded.append(name)
+
+    def _own_profits(self, k: int, cents: int) -> dict[str, float]:
+        own = self.engine.fleet.aircraft.item(0, k, PROFIT)
+        gained = own - self._paid[k]
+        self._paid[k] = own
+        if gained == cents:
+            return {self.possible_agents[k]: gained / CENTS}
+        shares = {self.possible_agents[k]: gained / CENTS}
+        for n, profit in enumerate(self.engine.profits(0).tolist()):
+            if profit != self._paid[n]:
+                shares[self.possible_agents[n]] = (profit - self._paid[n]) / CENTS
+                self._paid[n] = profit
+        return shares
+
+    def render(self) -> Any:
+        """The network with its aircraft and queues."""
+        return self.fleet.render(self.render_mode)
+
+    def close(self) -> None:
+        """Nothing is held open."""
