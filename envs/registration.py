@@ -24,6 +24,7 @@ class EnvEntry:
 
 
 _JOBSHOP: Final = "makespan.envs.jobshop"
+_BLOCKING: Final = "makespan.envs.blocking"
 
 ENVIRONMENTS: Final = (
     EnvEntry(
@@ -37,6 +38,12 @@ ENVIRONMENTS: Final = (
         f"{_JOBSHOP}.env:FlexibleJobShopEnv",
         f"{_JOBSHOP}.env:FlexibleJobShopVectorEnv",
         f"{_JOBSHOP}.family:JOBSHOP",
+    ),
+    EnvEntry(
+        "makespan/BlockingJobShop-v0",
+        f"{_BLOCKING}.env:BlockingJobShopEnv",
+        f"{_BLOCKING}.env:BlockingJobShopVectorEnv",
+        f"{_BLOCKING}.family:BLOCKING",
     ),
 )
 
