@@ -14,24 +14,24 @@ from makespan.envs.blocking.simulator import (
     ALLOWED,
     ASIDE,
     ASKED,
+    BLOCKED,
     FAR,
     FINISHED,
     HOLDER,
     JOBS,
-    MACHINE,
     MACHINES,
-    NEXT,
     QUEUE,
     RUNNING,
     STATE,
     SWAP,
+    TARGET,
     WAITING,
-    BLOCKED,
+    WINDOWS,
     Shops,
     advance,
     enter,
     is_down,
-    is_safe,
+    mark_safe,
     next_event,
     process_events,
 )
@@ -42,24 +42,25 @@ Mask = NDArray[np.int8]
 
 @inlined_kernel
 def _may_be_asked(shops: Shops, b: int, m: int) -> bool:
-    row = shops.machine[b, m]
-    return row[HOLDER] < 0 and row[QUEUE] > 0 and row[ASIDE] == 0 and not is_down(shops, b, m)
+    machine = shops.machine
+    if machine[b, m, HOLDER] >= 0 or machine[b, m, QUEUE] == 0 or machine[b, m, ASIDE] != 0:
+        return False
+    return shops.clock[b, WINDOWS] == 0 or not is_down(shops, b, m)
 
 
 @kernel
 def _write_candidates(shops: Shops, b: int, m: int, mask: Mask) -> int:
     """Mark the jobs that may enter machine m now in row b of the mask; returns their number."""
-    clock, job, operation = shops.clock, shops.job, shops.operation
+    clock, job = shops.clock, shops.job
     count = 0
     for j in range(mask.shape[1]):
         mask[b, j] = 0
     for j in range(clock[b, JOBS]):
         state = job[b, j, STATE]
-        waits = state in (WAITING, BLOCKED) and operation[b, job[b, j, NEXT], MACHINE] == m
-        if waits and (clock[b, SWAP] != 0 or is_safe(shops, b, j)):
+        if state in (WAITING, BLOCKED) and job[b, j, TARGET] == m:
             mask[b, j] = 1
             count += 1
-    return count
+    return count if clock[b, SWAP] else mark_safe(shops, b, m, mask)
 
 
 @inlined_kernel

@@ -7,7 +7,7 @@ could ever free these machines, so nothing is lost). A job that stays on its mac
 cycle of one, and needs no swap.
 
 Completions are computed when an operation enters, from downtime that was drawn with the instance; what decision makers
-see and what rewards are made of (`remaining_time`, `update_bound`) looks at the past only. Times are integers.
+see and what rewards are made of (`update_bound`) looks at the past only. Times are integers.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ ALLOWED: Final = 17  # allowed candidates
 DECISIONS: Final = 18
 SWAPS: Final = 19  # cycles of two or more that exchanged places
 STOPS_LEFT: Final = 20  # length of the stops within operations not begun
+INTERRUPTED: Final = 21  # 1 if any downtime ever comes
 
 # Columns of `Shops.job`. The row after the last job holds `FIRST` = number of operations.
 FIRST: Final = 0
@@ -54,6 +55,9 @@ NEXT: Final = 3  # operation to enter next, -1 once the last one has begun
 STATE: Final = 4
 SINCE: Final = 5  # when the job began to wait
 SHOWN: Final = 6  # first operation that the observation still shows
+TARGET: Final = 7  # machine of the operation to enter next, -1 if none
+AHEAD: Final = 8  # work of the operations not begun
+PLACE: Final = 9  # machine that the job holds, -1 if none
 
 # Values of `STATE`.
 UPCOMING: Final = 0  # not released yet
@@ -84,6 +88,7 @@ LEFT: Final = 7  # operations not begun
 DOWN_BEFORE: Final = 8  # downtime before the present operation began
 SINCE_MOVE: Final = 9  # when a job entered or left last
 DOWN_AHEAD: Final = 10  # downtime until two initial bounds have passed
+REMAINING: Final = 11  # work left in the operation in process, as of the last `update_bound`
 
 # Columns of `Shops.window`: START, END of a window, and the machine's downtime before it.
 OPENS: Final = 0
@@ -94,12 +99,13 @@ BEFORE: Final = 2
 class Shops(NamedTuple):
     """A batch of B shops, instance and state; times in time units."""
 
-    clock: I32  # (B, 21)
-    job: I32  # (B, J + 1, 7)
+    clock: I32  # (B, 22)
+    job: I32  # (B, J + 1, 10)
     operation: I32  # (B, N, 8)
-    machine: I32  # (B, M, 11)
+    machine: I32  # (B, M, 12)
     window: I32  # (B, M, K, 3)
-    route: NDArray[np.int64]  # (B, N), bit set of the machines of the job from this operation on
+    route: NDArray[np.int64]  # (B, N + 1), bit set of the machines of the job from this operation on
+    need: NDArray[np.int64]  # (B, M), bit set of the machines that the holder has still to visit
 
 
 def make_shops(
@@ -108,28 +114,31 @@ def make_shops(
     """Zeroed arrays for `num_slots` shops of at most this size."""
     B, J, N, M, K = num_slots, num_jobs, num_operations, num_machines, num_windows
     return Shops(
-        clock=np.zeros((B, 21), np.int32),
-        job=np.zeros((B, J + 1, 7), np.int32),
+        clock=np.zeros((B, 22), np.int32),
+        job=np.zeros((B, J + 1, 10), np.int32),
         operation=np.zeros((B, N, 8), np.int32),
-        machine=np.zeros((B, M, 11), np.int32),
+        machine=np.zeros((B, M, 12), np.int32),
         window=np.zeros((B, M, K, 3), np.int32),
-        route=np.zeros((B, N), np.int64),
+        route=np.zeros((B, N + 1), np.int64),
+        need=np.zeros((B, M), np.int64),
     )
 
 
 @inlined_kernel
 def load_shop(shops: Shops, b: int, job_first: I32, machines: I32, durations: I32, release: I32) -> None:
     """Put the routes of an instance into slot b; arrays as in `ShopInstance`."""
-    clock, job, operation, machine, _, route = shops
+    clock, job, operation, machine, _, route, _ = shops
     num_jobs = job_first.size - 1
     clock[b, JOBS], clock[b, OPERATIONS], clock[b, LONGEST] = num_jobs, job_first[num_jobs], 1
     clock[b, INITIAL_BOUND + 1 :] = 0
-    job[b, :, FIRST] = job_first[num_jobs]
+    for j in range(job.shape[1]):
+        job[b, j, FIRST] = job_first[num_jobs]
     machine[b] = 0
     for j in range(num_jobs):
         job[b, j, FIRST] = job[b, j, SHOWN] = job[b, j, NEXT] = job_first[j]
         job[b, j, RELEASE] = job[b, j, SINCE] = release[j]
-        job[b, j, AT], job[b, j, STATE] = -1, UPCOMING
+        job[b, j, AT], job[b, j, STATE], job[b, j, PLACE] = -1, UPCOMING, -1
+        job[b, j, TARGET] = machines[job_first[j], 0]
         work, ahead = 0, np.int64(0)
         for o in range(job_first[j + 1] - 1, job_first[j] - 1, -1):
             m, p = machines[o, 0], durations[o, 0]
@@ -141,20 +150,24 @@ def load_shop(shops: Shops, b: int, job_first: I32, machines: I32, durations: I3
             machine[b, m, WORK] += p
             machine[b, m, LEFT] += 1
             clock[b, LONGEST] = max(clock[b, LONGEST], p)
+        job[b, j, AHEAD] = work
     clock[b, UNRELEASED] = num_jobs
 
 
 @inlined_kernel
 def load_downtime(shops: Shops, b: int, windows: I32, stop_after: I32, stop_length: I32) -> None:
     """Put the downtime of an instance into slot b; arrays as in `BlockingShopInstance`."""
-    clock, _, operation, machine, window, _ = shops
+    clock, _, operation, machine, window, _, _ = shops
     clock[b, MACHINES], clock[b, WINDOWS] = windows.shape[0], windows.shape[1] - 1
-    window[b, :, :, :] = 0
-    window[b, :, :, OPENS:BEFORE] = FAR
-    window[b, : windows.shape[0], : windows.shape[1]] = windows
+    for m in range(window.shape[1]):
+        for k in range(window.shape[2]):
+            given = m < windows.shape[0] and k < windows.shape[1]
+            for column in range(3):  # element by element: slices take long to compile
+                window[b, m, k, column] = windows[m, k, column] if given else FAR
     for o in range(clock[b, OPERATIONS]):
         operation[b, o, STOP_AFTER], operation[b, o, STOP_LENGTH] = stop_after[o], stop_length[o]
         clock[b, STOPS_LEFT] += stop_length[o]
+    clock[b, INTERRUPTED] = 1 if clock[b, WINDOWS] > 0 or clock[b, STOPS_LEFT] > 0 else 0
     for m in range(clock[b, MACHINES]):
         machine[b, m, HOLDER], machine[b, m, COMPLETION] = -1, FAR
 
@@ -182,8 +195,8 @@ def is_down(shops: Shops, b: int, m: int) -> bool:
 @inlined_kernel
 def downtime(shops: Shops, b: int, m: int) -> int:
     """Downtime of machine m up to now."""
-    row = shops.window[b, m, shops.machine[b, m, WINDOW]]
-    return row[BEFORE] + max(0, shops.clock[b, NOW] - row[OPENS])
+    k = shops.machine[b, m, WINDOW]
+    return shops.window[b, m, k, BEFORE] + max(0, shops.clock[b, NOW] - shops.window[b, m, k, OPENS])
 
 
 @inlined_kernel
@@ -211,11 +224,9 @@ def is_stopped(shops: Shops, b: int, o: int) -> bool:
 
 
 @inlined_kernel
-def remaining_time(shops: Shops, b: int, m: int) -> int:
-    """Work left in the operation in process on machine m, as far as the past tells; 0 if there is none."""
+def _remaining_time(shops: Shops, b: int, m: int) -> int:
+    """Work left in the operation in process on machine m, as far as the past tells."""
     clock, operation, machine = shops.clock, shops.operation, shops.machine
-    if machine[b, m, COMPLETION] == FAR:
-        return 0
     o = shops.job[b, machine[b, m, HOLDER], AT]
     done = clock[b, NOW] - operation[b, o, START]
     if operation[b, o, STOP_LENGTH] > 0:
@@ -238,16 +249,19 @@ def remaining_time(shops: Shops, b: int, m: int) -> int:
 def enter(shops: Shops, b: int, j: int) -> None:
     """Move job j to the machine of its next operation and begin it."""
     clock, job, operation, machine = shops.clock, shops.job, shops.operation, shops.machine
-    now, before, o = clock[b, NOW], job[b, j, AT], job[b, j, NEXT]
-    if before >= 0:
-        operation[b, before, LEAVE] = now
-        left = operation[b, before, MACHINE]
+    now, o, m, left = clock[b, NOW], job[b, j, NEXT], job[b, j, TARGET], job[b, j, PLACE]
+    if left >= 0:
+        operation[b, job[b, j, AT], LEAVE] = now
         if machine[b, left, HOLDER] == j:  # in a cycle the follower is there already
             machine[b, left, HOLDER] = -1
             machine[b, left, SINCE_MOVE] = now
-    m, p = operation[b, o, MACHINE], operation[b, o, DURATION]
-    job[b, j, AT], job[b, j, STATE] = o, PROCESSED
-    job[b, j, NEXT] = o + 1 if o + 1 < job[b, j + 1, FIRST] else -1
+    p = operation[b, o, DURATION]
+    job[b, j, AT], job[b, j, STATE], job[b, j, PLACE] = o, PROCESSED, m
+    job[b, j, AHEAD] -= p
+    last = o + 1 == job[b, j + 1, FIRST]
+    job[b, j, NEXT] = -1 if last else o + 1
+    job[b, j, TARGET] = -1 if last else operation[b, o + 1, MACHINE]
+    shops.need[b, m] = 0 if last else shops.route[b, o + 1]
     operation[b, o, START] = now
     operation[b, o, END] = machine[b, m, COMPLETION] = _completion(shops, b, m, o)
     machine[b, m, HOLDER], machine[b, m, SINCE_MOVE] = j, now
@@ -265,7 +279,7 @@ def enter(shops: Shops, b: int, j: int) -> None:
 def _queue_up(shops: Shops, b: int, j: int, state: int) -> None:
     """Job j begins to wait for the machine of its next operation."""
     o = shops.job[b, j, NEXT]
-    m = shops.operation[b, o, MACHINE]
+    m = shops.job[b, j, TARGET]
     shops.job[b, j, STATE], shops.job[b, j, SINCE] = state, shops.clock[b, NOW]
     shops.machine[b, m, QUEUE] += 1
     shops.machine[b, m, QUEUE_WORK] += shops.operation[b, o, DURATION]
@@ -275,13 +289,13 @@ def _queue_up(shops: Shops, b: int, j: int, state: int) -> None:
 @inlined_kernel
 def _try_swap(shops: Shops, b: int, first: int) -> None:
     """If the job on machine `first` is part of a cycle of blocked jobs that may move now, move them all."""
-    clock, job, operation, machine = shops.clock, shops.job, shops.operation, shops.machine
+    clock, job, machine = shops.clock, shops.job, shops.machine
     m, length = first, 0
     while True:
         j = machine[b, m, HOLDER]
         if j < 0 or job[b, j, STATE] != BLOCKED:
             return
-        m = operation[b, job[b, j, NEXT], MACHINE]
+        m = job[b, j, TARGET]
         length += 1
         if is_down(shops, b, m) or length > clock[b, MACHINES] or (length > 1 and not clock[b, SWAP]):
             return
@@ -289,8 +303,7 @@ def _try_swap(shops: Shops, b: int, first: int) -> None:
             break
     j = machine[b, first, HOLDER]
     for _ in range(length):
-        m = operation[b, job[b, j, NEXT], MACHINE]
-        following = machine[b, m, HOLDER]
+        following = machine[b, job[b, j, TARGET], HOLDER]
         enter(shops, b, j)
         j = following
     if length > 1:
@@ -310,7 +323,7 @@ def _complete(shops: Shops, b: int, m: int) -> None:
         _try_swap(shops, b, m)
         return
     shops.operation[b, job[b, j, AT], LEAVE] = clock[b, NOW]
-    job[b, j, STATE], job[b, j, AT] = DONE, -1
+    job[b, j, STATE], job[b, j, AT], job[b, j, PLACE] = DONE, -1, -1
     machine[b, m, HOLDER], machine[b, m, SINCE_MOVE] = -1, clock[b, NOW]
     clock[b, FINISHED] += 1
 
@@ -336,12 +349,13 @@ def process_events(shops: Shops, b: int) -> None:
 
 @inlined_kernel
 def next_event(shops: Shops, b: int) -> int:
-    """The next completion, release, or end of downtime that has begun; FAR if nothing will ever happen by itself."""
+    """The next completion, release, or repair of a down machine that a job waits for; FAR if nothing happens by itself."""
     clock, job, machine = shops.clock, shops.job, shops.machine
     event = FAR
     for m in range(clock[b, MACHINES]):
         event = min(event, machine[b, m, COMPLETION])
-        if clock[b, WINDOWS] and is_down(shops, b, m):
+        waited_for = machine[b, m, QUEUE] > 0 and machine[b, m, COMPLETION] == FAR
+        if clock[b, WINDOWS] > 0 and waited_for and is_down(shops, b, m):
             event = min(event, shops.window[b, m, machine[b, m, WINDOW], CLOSES])
     if clock[b, UNRELEASED]:
         for j in range(clock[b, JOBS]):
@@ -371,50 +385,62 @@ def advance(shops: Shops, b: int, event: int) -> None:
 @inlined_kernel
 def update_bound(shops: Shops, b: int) -> None:
     """Raise the lower bound of the makespan to what jobs and machines need from now on, knowing the past only."""
-    clock, job, operation, machine = shops.clock, shops.job, shops.operation, shops.machine
-    now, bound = clock[b, NOW], clock[b, BOUND]
+    clock, job, machine = shops.clock, shops.job, shops.machine
+    now, bound, interrupted = clock[b, NOW], clock[b, BOUND], clock[b, INTERRUPTED] > 0
     for m in range(clock[b, MACHINES]):
-        left = remaining_time(shops, b, m)
+        left = 0
+        if machine[b, m, COMPLETION] < FAR:
+            left = _remaining_time(shops, b, m) if interrupted else machine[b, m, COMPLETION] - now
+        machine[b, m, REMAINING] = left
         bound = max(bound, now + left + machine[b, m, WORK])
         j = machine[b, m, HOLDER]
         if j >= 0:
-            bound = max(bound, now + left + operation[b, job[b, j, AT], TAIL])
+            bound = max(bound, now + left + job[b, j, AHEAD])
     for j in range(clock[b, JOBS]):
         if job[b, j, STATE] <= WAITING:
-            o = job[b, j, NEXT]
-            bound = max(bound, max(now, job[b, j, RELEASE]) + operation[b, o, DURATION] + operation[b, o, TAIL])
+            bound = max(bound, max(now, job[b, j, RELEASE]) + job[b, j, AHEAD])
     if clock[b, FINISHED] == clock[b, JOBS]:
         bound = max(bound, clock[b, MAKESPAN])
     clock[b, BOUND] = bound
 
 
-@kernel
-def is_safe(shops: Shops, b: int, j: int) -> bool:
-    """Whether all jobs in the shop could still finish one by one after job j has moved to its next machine.
-
-    Banker's algorithm (Dijkstra 1965; Habermann 1969): a job may finish if the machines it still needs are free or its own.
-    Kept true at every move, it guarantees that some move stays possible; it forbids some states that are no dead ends.
-    """
-    job, operation, machine = shops.job, shops.operation, shops.machine
-    one = np.int64(1)
-    target = operation[b, job[b, j, NEXT], MACHINE]
-    held = one << np.int64(target)
+@inlined_kernel
+def _stuck(shops: Shops, b: int, target: int, mover: int) -> int:
+    """Machines (bit set) whose jobs could not leave the shop one by one while `target` stays occupied by job `mover`."""
+    one, machine = np.int64(1), shops.machine
+    held, changed = one << np.int64(target), True
     for m in range(shops.clock[b, MACHINES]):
-        holder = machine[b, m, HOLDER]
-        if holder >= 0 and holder != j:
+        if machine[b, m, HOLDER] >= 0 and machine[b, m, HOLDER] != mover:
             held |= one << np.int64(m)
-    changed = True
-    while held and changed:
+    while changed:
         changed = False
         for m in range(shops.clock[b, MACHINES]):
             mine = one << np.int64(m)
-            if not held & mine:
-                continue
-            holder = j if m == target else machine[b, m, HOLDER]
-            o = job[b, holder, NEXT]
-            if holder == j:
-                o = o + 1 if o + 1 < job[b, j + 1, FIRST] else -1
-            if o < 0 or not shops.route[b, o] & held & ~mine:
+            if m != target and held & mine and not shops.need[b, m] & held & ~mine:
                 held &= ~mine
                 changed = True
-    return held == 0
+    return held & ~(one << np.int64(target))
+
+
+@kernel
+def mark_safe(shops: Shops, b: int, target: int, mask: NDArray[np.int8]) -> int:
+    """Of the jobs marked in row b of the mask, which wait for machine `target`, leave those that may enter; their number.
+
+    A job may enter if all jobs in the shop could then finish one by one: the banker's algorithm (Dijkstra 1965; Habermann
+    1969), where a job may finish if the machines it still needs are free or its own. As the others can finish
+    without it, that depends on its own way only. Kept true at every move, it guarantees that some move stays
+    possible; it forbids some states that are no dead ends.
+    """
+    job, count = shops.job, 0
+    stuck = _stuck(shops, b, target, -1)
+    for j in range(shops.clock[b, JOBS]):
+        if not mask[b, j]:
+            continue
+        o = job[b, j, NEXT] + 1
+        if o < job[b, j + 1, FIRST]:
+            ahead = shops.route[b, o] & ~(np.int64(1) << np.int64(target))
+            if ahead & stuck and (job[b, j, AT] < 0 or ahead & _stuck(shops, b, target, j)):
+                mask[b, j] = 0
+                continue
+        count += 1
+    return count

@@ -11,6 +11,7 @@ import numpy as np
 
 from makespan.envs.blocking.observation import CANDIDATE_FEATURES, Graph
 from makespan.envs.blocking.simulator import (
+    AHEAD,
     ALLOWED,
     ASKED,
     AT,
@@ -26,6 +27,7 @@ from makespan.envs.blocking.simulator import (
     FIRST,
     HOLDER,
     INITIAL_BOUND,
+    INTERRUPTED,
     JOBS,
     LEFT,
     LONGEST,
@@ -35,10 +37,12 @@ from makespan.envs.blocking.simulator import (
     NOW,
     OPENS,
     OPERATIONS,
+    PLACE,
     PROCESSED,
     QUEUE,
     QUEUE_WORK,
     RELEASE,
+    REMAINING,
     REPEAT,
     RUNNING,
     SHOWN,
@@ -49,6 +53,7 @@ from makespan.envs.blocking.simulator import (
     STOPS_LEFT,
     SWAP,
     TAIL,
+    TARGET,
     UPCOMING,
     WAITING,
     WINDOW,
@@ -57,7 +62,6 @@ from makespan.envs.blocking.simulator import (
     downtime,
     is_down,
     is_stopped,
-    remaining_time,
 )
 from makespan.envs.core.kernels import inlined_kernel
 
@@ -92,6 +96,8 @@ def write_start(shops: Shops, graph: Graph, b: int) -> None:
     graph.operation_parent[b] = -1
     graph.job_x[b] = 0.0
     graph.machine_x[b] = 0.0
+    graph.system_x[b] = 0.0
+    graph.critic_x[b] = 0.0
     graph.precedence_index[b] = graph.eligibility_index[b] = -1
     graph.frontier_index[b] = graph.holds_index[b] = graph.waits_for_index[b] = -1
     graph.candidate_x[b] = 0.0
@@ -116,6 +122,7 @@ def write_start(shops: Shops, graph: Graph, b: int) -> None:
             graph.operation_x[b, o, 8] = operation[b, o, TAIL] * scale
             graph.operation_x[b, o, 9] = np.float32((o - first) / (last - first))
             head += p
+        graph.frontier_index[b, 0, j], graph.frontier_index[b, 1, j] = j, first
     for m in range(num_machines):
         graph.machine_x[b, m, 13] = shops.machine[b, m, WORK] * scale
     graph.system_x[b, 0, 7] = 1.0 if clock[b, SWAP] else 0.0
@@ -153,7 +160,7 @@ def _write_operations(shops: Shops, graph: Graph, b: int, j: int, left: int) -> 
     scale, last, at = _scale(shops, b), job[b, j + 1, FIRST], job[b, j, AT]
     first = at
     if at < 0:
-        first = last if job[b, j, STATE] == DONE else job[b, j, NEXT]
+        first = last  # the job is done
     while job[b, j, SHOWN] < first:
         gone = job[b, j, SHOWN]
         graph.operation_mask[b, gone], graph.operation_parent[b, gone] = 0, -1
@@ -176,79 +183,97 @@ def _write_operations(shops: Shops, graph: Graph, b: int, j: int, left: int) -> 
     x[b, at, 1] = np.float32((p - left) / p) if p > 0 else np.float32(1.0)
     blocked = job[b, j, STATE] == BLOCKED
     x[b, at, 2] = 1.0 if blocked else 0.0
-    stopped = is_down(shops, b, operation[b, at, MACHINE]) or is_stopped(shops, b, at)
-    x[b, at, 3] = 1.0 if not blocked and stopped else 0.0
+    if shops.clock[b, INTERRUPTED]:
+        stopped = is_down(shops, b, job[b, j, PLACE]) or is_stopped(shops, b, at)
+        x[b, at, 3] = 1.0 if not blocked and stopped else 0.0
 
 
 @inlined_kernel
 def _write_jobs(shops: Shops, graph: Graph, b: int) -> None:
-    clock, job, operation, machine = shops.clock, shops.job, shops.operation, shops.machine
+    clock, job, machine, x = shops.clock, shops.job, shops.machine, graph.job_x
     scale, now, bound = _scale(shops, b), clock[b, NOW], clock[b, BOUND]
     per_job = np.float32(1.0 / clock[b, JOBS])
     for j in range(clock[b, JOBS]):
-        state, at, o, x = job[b, j, STATE], job[b, j, AT], job[b, j, NEXT], graph.job_x[b, j]
-        first, last = job[b, j, FIRST], job[b, j + 1, FIRST]
-        ready, work, count, target, followers = 0, 0, 0, -1, 0
-        if at >= 0:
-            followers = machine[b, operation[b, at, MACHINE], QUEUE]
+        state, place, o = job[b, j, STATE], job[b, j, PLACE], job[b, j, NEXT]
+        last = job[b, j + 1, FIRST]
+        if state == DONE and job[b, j, SHOWN] == last:
+            continue
+        ready, count, target, followers = 0, 0, -1, 0
+        work = job[b, j, AHEAD]
+        if place >= 0:
+            followers = machine[b, place, QUEUE]
         if state == UPCOMING:
             ready = job[b, j, RELEASE] - now
         if state == PROCESSED:
-            ready = remaining_time(shops, b, operation[b, at, MACHINE])
+            ready = machine[b, place, REMAINING]
             count = 1
-        _write_operations(shops, graph, b, j, ready)
+        if place >= 0 or state == DONE:
+            _write_operations(shops, graph, b, j, ready)
         if o >= 0:
-            work = operation[b, o, DURATION] + operation[b, o, TAIL]
             count += last - o
         if state == BLOCKED:
-            target = machine[b, operation[b, o, MACHINE], HOLDER]
+            target = machine[b, job[b, j, TARGET], HOLDER]
+        waited = now - job[b, j, SINCE] if state in (WAITING, BLOCKED) else 0
         graph.waits_for_index[b, 0, j] = j if target >= 0 else -1
         graph.waits_for_index[b, 1, j] = target
-        x[0] = 0.0 if state == DONE else 1.0
-        x[1] = 1.0 if at >= 0 else 0.0
-        x[2] = 1.0 if state == BLOCKED else 0.0
-        x[3] = _clip((now - job[b, j, SINCE]) * scale) if state in (WAITING, BLOCKED) else np.float32(0.0)
-        x[4] = _clip(ready * scale)
-        x[5] = (work + (ready if state == PROCESSED else 0)) * scale
-        x[6] = np.float32(count / (last - first))
-        x[7] = _clip((bound - now - ready - work) * scale)
-        x[8] = followers * per_job
+        x[b, j, 0] = 0.0 if state == DONE else 1.0
+        x[b, j, 1] = 1.0 if place >= 0 else 0.0
+        x[b, j, 2] = 1.0 if state == BLOCKED else 0.0
+        x[b, j, 3] = _clip(waited * scale)
+        x[b, j, 4] = _clip(ready * scale)
+        x[b, j, 5] = (work + (ready if state == PROCESSED else 0)) * scale
+        x[b, j, 6] = np.float32(count) / np.float32(last - job[b, j, FIRST])
+        x[b, j, 7] = _clip((bound - now - ready - work) * scale) if state != DONE else np.float32(0.0)
+        x[b, j, 8] = followers * per_job
 
 
 @inlined_kernel
 def _write_machines(shops: Shops, graph: Graph, b: int) -> None:
-    clock, machine = shops.clock, shops.machine
+    clock, machine, x = shops.clock, shops.machine, graph.machine_x
     scale, now, bound = _scale(shops, b), clock[b, NOW], clock[b, BOUND]
     per_job, num_machines = np.float32(1.0 / clock[b, JOBS]), clock[b, MACHINES]
-    blocked_count, down_count, ahead = 0, 0, 0
+    blocked_count = 0
     for m in range(num_machines):
-        x, j, work, k = graph.machine_x[b, m], machine[b, m, HOLDER], machine[b, m, WORK], machine[b, m, WINDOW]
-        running, in_window = machine[b, m, COMPLETION] < FAR, is_down(shops, b, m)
-        down = in_window or (running and is_stopped(shops, b, shops.job[b, max(j, 0), AT]))
-        left, lost = remaining_time(shops, b, m), downtime(shops, b, m)
-        changed = shops.window[b, m, k, OPENS] if in_window else 0
-        if not in_window and k > 0:
-            changed = shops.window[b, m, k - 1, CLOSES]
+        j, work, left = machine[b, m, HOLDER], machine[b, m, WORK], machine[b, m, REMAINING]
+        blocks = j >= 0 and machine[b, m, COMPLETION] == FAR
         graph.holds_index[b, 0, m] = j
         graph.holds_index[b, 1, m] = m if j >= 0 else -1
-        x[0] = 1.0 if j < 0 else 0.0
-        x[1] = 1.0 if j >= 0 and not running else 0.0
-        x[2] = 1.0 if down else 0.0
-        x[3] = 1.0 if clock[b, ASKED] == m else 0.0
-        x[4] = left * scale
-        x[5] = work * scale
-        x[6] = machine[b, m, LEFT] * per_job
-        x[7] = _clip((bound - now - left - work) * scale)
-        x[8] = machine[b, m, QUEUE] * per_job
-        x[9] = machine[b, m, QUEUE_WORK] * scale
-        x[10] = _clip((now - changed) * scale)
-        x[11] = _clip((now - machine[b, m, SINCE_MOVE]) * scale)
-        x[12] = np.float32(lost / max(1, now))
-        blocked_count += 1 if j >= 0 and not running else 0
-        down_count += 1 if down else 0
-        ahead += max(0, machine[b, m, DOWN_AHEAD] - lost)
+        x[b, m, 0] = 1.0 if j < 0 else 0.0
+        x[b, m, 1] = 1.0 if blocks else 0.0
+        x[b, m, 3] = 1.0 if clock[b, ASKED] == m else 0.0
+        x[b, m, 4] = left * scale
+        x[b, m, 5] = work * scale
+        x[b, m, 6] = machine[b, m, LEFT] * per_job
+        x[b, m, 7] = _clip((bound - now - left - work) * scale)
+        x[b, m, 8] = machine[b, m, QUEUE] * per_job
+        x[b, m, 9] = machine[b, m, QUEUE_WORK] * scale
+        x[b, m, 10] = _clip(now * scale)
+        x[b, m, 11] = _clip((now - machine[b, m, SINCE_MOVE]) * scale)
+        blocked_count += 1 if blocks else 0
     graph.system_x[b, 0, 4] = np.float32(blocked_count / num_machines)
     graph.system_x[b, 0, 5] = np.float32(clock[b, RUNNING] / num_machines)
+    if clock[b, INTERRUPTED]:
+        _write_downtime(shops, graph, b)
+
+
+@inlined_kernel
+def _write_downtime(shops: Shops, graph: Graph, b: int) -> None:
+    """Write which machines are down, since when and how much they have been, and what a critic may know."""
+    clock, machine, x = shops.clock, shops.machine, graph.machine_x
+    scale, now, num_machines = _scale(shops, b), clock[b, NOW], clock[b, MACHINES]
+    down_count, ahead = 0, 0
+    for m in range(num_machines):
+        k, down, lost = machine[b, m, WINDOW], is_down(shops, b, m), downtime(shops, b, m)
+        changed = shops.window[b, m, k, OPENS] if down else 0
+        if not down and k > 0:
+            changed = shops.window[b, m, k - 1, CLOSES]
+        if machine[b, m, COMPLETION] < FAR and is_stopped(shops, b, shops.job[b, machine[b, m, HOLDER], AT]):
+            down = True
+        x[b, m, 2] = 1.0 if down else 0.0
+        x[b, m, 10] = _clip((now - changed) * scale)
+        x[b, m, 12] = np.float32(lost / max(1, now))
+        down_count += 1 if down else 0
+        ahead += max(0, machine[b, m, DOWN_AHEAD] - lost)
     graph.system_x[b, 0, 6] = np.float32(down_count / num_machines)
     graph.critic_x[b, 0] = _clip(np.float32(ahead / num_machines) * scale)
     graph.critic_x[b, 1] = _clip(np.float32(clock[b, STOPS_LEFT] / num_machines) * scale)
@@ -260,8 +285,8 @@ def _write_candidate(shops: Shops, graph: Graph, b: int, j: int) -> None:
     index, x, scale = graph.candidate_index[b, j], graph.candidate_x[b, j], _scale(shops, b)
     per_job, now, bound = np.float32(1.0 / clock[b, JOBS]), clock[b, NOW], clock[b, BOUND]
     first, last, o = job[b, j, FIRST], job[b, j + 1, FIRST], job[b, j, NEXT]
-    m, p, tail = operation[b, o, MACHINE], operation[b, o, DURATION], operation[b, o, TAIL]
-    work, at = machine[b, m, WORK], job[b, j, AT]
+    m, p, tail = job[b, j, TARGET], operation[b, o, DURATION], operation[b, o, TAIL]
+    work, left = machine[b, m, WORK], job[b, j, PLACE]
     index[0], index[1], index[2] = o, j, m
     x[0] = p * scale
     x[1] = np.float32(p / clock[b, LONGEST])
@@ -273,11 +298,10 @@ def _write_candidate(shops: Shops, graph: Graph, b: int, j: int) -> None:
     x[7] = np.float32((last - o - 1) / (last - first))
     x[8] = machine[b, m, QUEUE] * per_job
     x[9] = machine[b, m, LEFT] * per_job
-    x[10] = 1.0 if at >= 0 else 0.0
+    x[10] = 1.0 if left >= 0 else 0.0
     for column in range(_C_FOLLOWERS, _C_IS_LAST):
         x[column] = 0.0
-    if at >= 0:
-        left = operation[b, at, MACHINE]
+    if left >= 0:
         x[_C_FOLLOWERS] = machine[b, left, QUEUE] * per_job
         x[_C_FOLLOWERS + 1] = machine[b, left, QUEUE_WORK] * scale
         x[_C_FOLLOWERS + 2] = machine[b, left, WORK] * scale
@@ -292,7 +316,7 @@ def _write_candidate(shops: Shops, graph: Graph, b: int, j: int) -> None:
     x[_C_RAW + 5] = total
     x[_C_RAW + 6] = next_queue
     x[_C_RAW + 7] = work
-    x[_C_RAW + 8] = 1.0 if at >= 0 else 0.0
+    x[_C_RAW + 8] = 1.0 if left >= 0 else 0.0
 
 
 @inlined_kernel
@@ -300,7 +324,7 @@ def _write_next(shops: Shops, graph: Graph, b: int, j: int, o: int) -> int:
     """Write the outlook on operation o, which the candidate of job j would be followed by; the work before it."""
     machine, x, scale = shops.machine, graph.candidate_x[b, j], _scale(shops, b)
     m = shops.operation[b, o, MACHINE]
-    left, holder, down = remaining_time(shops, b, m), machine[b, m, HOLDER], is_down(shops, b, m)
+    left, holder, down = machine[b, m, REMAINING], machine[b, m, HOLDER], is_down(shops, b, m)
     x[_C_NEXT] = shops.operation[b, o, DURATION] * scale
     x[_C_NEXT + 1] = 1.0 if holder < 0 and not down else 0.0
     x[_C_NEXT + 2] = left * scale
