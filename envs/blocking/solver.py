@@ -103,23 +103,23 @@ class _Model:
         self.instance, self.lower = instance, lower
         self.tick = 1 if instance.swap else 2 * shop.num_operations + 1
         self.model = cp_model.CpModel()
-        last = (upper + 1) * self.tick - 1
-        self.makespan = self.model.new_int_var(lower * self.tick, last, "makespan")
+        self.last = (upper + 1) * self.tick - 1
+        self.makespan = self.model.new_int_var(lower * self.tick, self.last, "makespan")
         work = (shop.durations[:, 0] + instance.extra) * self.tick
         self.starts: list[cp_model.IntVar] = []
         self.leaves: list[cp_model.LinearExprT] = []
         for job in range(shop.num_jobs):
-            self._add_job(work[shop.job_first[job] : shop.job_first[job + 1]], int(shop.release[job]), last)
+            self._add_job(work[shop.job_first[job] : shop.job_first[job + 1]], int(shop.release[job]))
         self.model.minimize(self.makespan)
         for machine in range(shop.num_machines):
             self._add_machine(np.flatnonzero(shop.machines[:, 0] == machine).tolist())
 
-    def _add_job(self, work: IntArray, release: int, last: int) -> None:
+    def _add_job(self, work: IntArray, release: int) -> None:
         """Starts of a job's operations, each after the work of the one before; a job leaves where its next operation starts."""
         heads = release * self.tick + np.cumsum(work) - work
         tails = np.cumsum(work[::-1])[::-1]
         starts = [
-            self.model.new_int_var(int(head), last - int(tail), "") for head, tail in zip(heads, tails, strict=True)
+            self.model.new_int_var(int(head), self.last - int(tail), "") for head, tail in zip(heads, tails, strict=True)
         ]
         for (before, after), length in zip(itertools.pairwise(starts), work.tolist(), strict=False):
             self.model.add(after >= before + length)
@@ -129,10 +129,9 @@ class _Model:
 
     def _add_machine(self, on_it: list[int]) -> None:
         first = set(self.instance.shop.job_first.tolist())
-        horizon = int(self.makespan.proto.domain[-1])
         intervals = []
         for operation in on_it:
-            size = self.model.new_int_var(0, horizon, "")
+            size = self.model.new_int_var(0, self.last, "")
             leave = self.leaves[operation]
             intervals.append(self.model.new_interval_var(self.starts[operation], size, leave, ""))
         self.model.add_no_overlap(intervals)
