@@ -25,6 +25,7 @@ class EnvEntry:
 
 _JOBSHOP: Final = "makespan.envs.jobshop"
 _BLOCKING: Final = "makespan.envs.blocking"
+_TARDINESS: Final = "makespan.envs.tardiness"
 
 ENVIRONMENTS: Final = (
     EnvEntry(
@@ -44,6 +45,12 @@ ENVIRONMENTS: Final = (
         f"{_BLOCKING}.env:BlockingJobShopEnv",
         f"{_BLOCKING}.env:BlockingJobShopVectorEnv",
         f"{_BLOCKING}.family:BLOCKING",
+    ),
+    EnvEntry(
+        "makespan/SingleMachineTardiness-v0",
+        f"{_TARDINESS}.env:SingleMachineTardinessEnv",
+        f"{_TARDINESS}.env:SingleMachineTardinessVectorEnv",
+        f"{_TARDINESS}.family:TARDINESS",
     ),
 )
 

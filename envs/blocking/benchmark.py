@@ -69,7 +69,9 @@ def load_instance(name: str) -> BlockingShopInstance:
     """
     known = _canonical(name)
     if known is None:
-        raise UnknownNameError("instance", name, INSTANCE_SETS["classic"] + INSTANCE_SETS[f"classic{NO_SWAP}"])
+        raise UnknownNameError(
+            "instance", name, INSTANCE_SETS["classic"] + INSTANCE_SETS[f"classic{NO_SWAP}"]
+        )
     return _load(known)
 
 

@@ -102,7 +102,9 @@ def legal_actions(shops: Shops, b: int, may_wait: bool, mask: Mask) -> int:
             advance(shops, b, event)
             continue
         reopened = False
-        for m in range(clock[b, MACHINES]):  # some machine that waits has a safe candidate, or there was no way out
+        for m in range(
+            clock[b, MACHINES]
+        ):  # some machine that waits has a safe candidate, or there was no way out
             reopened |= machine[b, m, ASIDE] == 1
             machine[b, m, ASIDE] = 0
         if not reopened:

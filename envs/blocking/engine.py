@@ -108,7 +108,9 @@ def _start(
 
 
 @inlined_kernel
-def _step_slot(shops: Shops, graph: Graph, outcome: Outcome, b: int, action: int, may_wait: bool, skip: bool) -> None:
+def _step_slot(
+    shops: Shops, graph: Graph, outcome: Outcome, b: int, action: int, may_wait: bool, skip: bool
+) -> None:
     clock, mask = shops.clock, graph.action_mask
     began, wait = clock[b, NOW], mask.shape[1] - 1 if may_wait else -1
     take(shops, b, action, wait)

@@ -36,7 +36,9 @@ def _generator(
     if generator is None or isinstance(generator, str):
         return make_generator(generator or "uniform", **parameters)
     if parameters:
-        raise ValueError(f"{', '.join(parameters)}: given together with a generator object, which has its own")
+        raise ValueError(
+            f"{', '.join(parameters)}: given together with a generator object, which has its own"
+        )
     return generator
 
 

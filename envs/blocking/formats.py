@@ -91,5 +91,7 @@ def _triples(value: object, source: str, key: str, meaning: str) -> list[list[in
     for place, entry in enumerate(value):
         whole = isinstance(entry, list) and all(type(one) is int and abs(one) < 2**31 for one in entry)
         if not whole or len(entry) != 3:
-            raise InstanceFormatError(f"{source}: {key}[{place}]: {entry!r}; expected whole numbers {meaning}")
+            raise InstanceFormatError(
+                f"{source}: {key}[{place}]: {entry!r}; expected whole numbers {meaning}"
+            )
     return value

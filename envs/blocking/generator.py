@@ -78,7 +78,9 @@ class Interruptions:
         check_ranges(self, probability=(0.0, 1.0), mttr=(1, 2**20), mtbf=(1, 2**20))
         check_ranges(self, repair_low=(1, self.repair_high), repair_high=(1, 2**20))
         if (self.shutdown == "trace") != bool(self.trace):
-            raise ValueError(f"trace: {self.trace!r} with shutdown={self.shutdown!r}; a file belongs to 'trace'")
+            raise ValueError(
+                f"trace: {self.trace!r} with shutdown={self.shutdown!r}; a file belongs to 'trace'"
+            )
 
     def interrupt(self, shop: ShopInstance, rng: np.random.Generator) -> BlockingShopInstance:
         """The shop with downtime. One number is taken from `rng`, whatever the law, so that the shops drawn next stay the same.
@@ -308,5 +310,7 @@ def make_generator(name: str, **parameters: float | str) -> Generator:
         if parameter not in known:
             near = difflib.get_close_matches(parameter, known, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
-            raise TypeError(f"generator {name!r} has no parameter {parameter!r}{hint} It takes: {', '.join(known)}")
+            raise TypeError(
+                f"generator {name!r} has no parameter {parameter!r}{hint} It takes: {', '.join(known)}"
+            )
     return build(**parameters)

@@ -81,14 +81,18 @@ class BlockingShopInstance:
                 f"down: machines {machine.min()}..{machine.max()}; expected 0..{self.num_machines - 1}"
             )
         if start.min() < 0 or (end <= start).any():
-            raise InvalidInstanceError("down: a window that starts before 0 or is empty; expected 0 <= start < end")
+            raise InvalidInstanceError(
+                "down: a window that starts before 0 or is empty; expected 0 <= start < end"
+            )
         close = np.flatnonzero((machine[1:] == machine[:-1]) & (start[1:] <= end[:-1]))
         if close.size:
             pair = self.down[close[0] : close[0] + 2].tolist()
             raise InvalidInstanceError(f"down: windows {pair} overlap or touch; expected time between them")
         last = int(end.max()) + int(self.shop.durations.sum(dtype=np.int64)) + int(self.shop.release.max())
         if last >= _LIMIT:
-            raise InvalidInstanceError(f"down: last window ends at {end.max()}; rules could not read times exactly")
+            raise InvalidInstanceError(
+                f"down: last window ends at {end.max()}; rules could not read times exactly"
+            )
 
     def _check_stops(self) -> None:
         duration = self.shop.durations[:, 0]
@@ -101,9 +105,13 @@ class BlockingShopInstance:
                 )
         stopped = self.stop_length > 0
         if stopped.any() and self.down.size:
-            raise InvalidInstanceError("stop_length: given together with windows in `down`; expected one of them")
+            raise InvalidInstanceError(
+                "stop_length: given together with windows in `down`; expected one of them"
+            )
         if (stopped & (self.stop_after >= duration)).any():
-            raise InvalidInstanceError("stop_after: not within the operation; expected less than its duration")
+            raise InvalidInstanceError(
+                "stop_after: not within the operation; expected less than its duration"
+            )
         longest = int((2 * duration.astype(np.int64) + self.stop_length).sum())
         if stopped.any() and longest + int(self.shop.release.max()) >= _LIMIT:
             raise InvalidInstanceError("stop_length: too long in all; rules could not read times exactly")

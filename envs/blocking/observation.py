@@ -21,12 +21,16 @@ OPERATION_FEATURES: Final = (
     Feature("processed", "share of its work that is done", high=1.0),
     Feature("blocked", "1 while it is done and blocks its machine", high=1.0),
     Feature("interrupted", "1 while it is in process on a machine that is down", high=1.0),
-    Feature("completion", "earliest completion / LB0, without waiting and downtime from its job's last entry on"),
+    Feature(
+        "completion", "earliest completion / LB0, without waiting and downtime from its job's last entry on"
+    ),
     Feature("duration", "duration / LB0", static=True),
     Feature("relative_duration", "duration / longest duration of the shop", high=1.0, static=True),
     Feature("head", "release date plus work of the job before the operation, / LB0", static=True),
     Feature("tail", "work of the job after the operation / LB0", static=True),
-    Feature("position", "operations of the job before this one / operations of the job", high=1.0, static=True),
+    Feature(
+        "position", "operations of the job before this one / operations of the job", high=1.0, static=True
+    ),
 )
 JOB_FEATURES: Final = (
     Feature("unfinished", "1 while operations of the job remain", high=1.0),
@@ -94,12 +98,21 @@ CANDIDATE_FEATURES: Final = (
     Feature("is_last", "1 if it is the last operation of its job", high=1.0),
     Feature("is_wait", "1 for the decision to wait", high=1.0),
     raw("processing_time", "duration, time units"),
-    raw("queue_entry", "when the job began to wait: completion of its last operation or release date, time units"),
+    raw(
+        "queue_entry",
+        "when the job began to wait: completion of its last operation or release date, time units",
+    ),
     raw("remaining_work", "work of the job from this operation on, time units"),
     raw("remaining_operations_count", "operations of the job from this one on"),
-    raw("cumulative_work", "work of the job up to and including this operation, plus its release date, time units"),
+    raw(
+        "cumulative_work",
+        "work of the job up to and including this operation, plus its release date, time units",
+    ),
     raw("total_work", "work of the whole job, time units"),
-    raw("next_queue_work", "work waiting for the next operation's machine plus the time left there, time units"),
+    raw(
+        "next_queue_work",
+        "work waiting for the next operation's machine plus the time left there, time units",
+    ),
     raw("machine_remaining_work", "work not begun on the candidate's machine, time units"),
     raw("is_blocking", "1 if the job blocks a machine now"),
 )

@@ -18,7 +18,12 @@ _RUNS = 64  # runs side by side
 
 
 def dispatch(
-    instance: BlockingShopInstance, rule: str = "blocked_spt_twkr", *, noise: float = 0.0, runs: int = 1, seed: int = 0
+    instance: BlockingShopInstance,
+    rule: str = "blocked_spt_twkr",
+    *,
+    noise: float = 0.0,
+    runs: int = 1,
+    seed: int = 0,
 ) -> Schedule:
     """The best schedule of some runs of a rule, machines never waiting.
 

@@ -53,7 +53,11 @@ def _machine_windows(
     clock = 0
     while clock < horizon:
         uniform = stream.random((2, 32))  # blocks of fixed size keep the numbers of the n-th failure fixed
-        up = geometric(uniform[0], 1.0 / mean_up) if up_law == "geometric" else exponential(uniform[0], mean_up)
+        up = (
+            geometric(uniform[0], 1.0 / mean_up)
+            if up_law == "geometric"
+            else exponential(uniform[0], mean_up)
+        )
         down = repairs.draw(uniform[1])
         start = clock + np.cumsum(up) + np.cumsum(down) - down
         starts.append(start)

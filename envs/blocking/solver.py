@@ -119,7 +119,8 @@ class _Model:
         heads = release * self.tick + np.cumsum(work) - work
         tails = np.cumsum(work[::-1])[::-1]
         starts = [
-            self.model.new_int_var(int(head), self.last - int(tail), "") for head, tail in zip(heads, tails, strict=True)
+            self.model.new_int_var(int(head), self.last - int(tail), "")
+            for head, tail in zip(heads, tails, strict=True)
         ]
         for (before, after), length in zip(itertools.pairwise(starts), work.tolist(), strict=False):
             self.model.add(after >= before + length)

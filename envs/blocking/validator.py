@@ -50,8 +50,11 @@ def validate(instance: BlockingShopInstance, schedule: Schedule) -> int:
     Raises:
         InvalidScheduleError: With one sentence for each violation.
     """
-    violations = [f"kind {kind!r} has no meaning here; expected {', '.join(KINDS)}" for kind in set(schedule.kinds)
-                  if kind not in KINDS]
+    violations = [
+        f"kind {kind!r} has no meaning here; expected {', '.join(KINDS)}"
+        for kind in set(schedule.kinds)
+        if kind not in KINDS
+    ]
     columns = (schedule.job, schedule.task, schedule.resource, schedule.start, schedule.end)
     table = list(zip(schedule.kinds, *(column.tolist() for column in columns), strict=True))
     rows = {kind: [tuple(row[1:]) for row in table if row[0] == kind] for kind in KINDS}
@@ -76,9 +79,7 @@ def lower_bound(instance: BlockingShopInstance) -> int:
     return classic.lower_bound(instance.shop)
 
 
-def _visits(
-    instance: BlockingShopInstance, rows: list[tuple[int, ...]]
-) -> tuple[list[_Visit], list[str]]:
+def _visits(instance: BlockingShopInstance, rows: list[tuple[int, ...]]) -> tuple[list[_Visit], list[str]]:
     """Each job's visits, task after task, and what is missing, strange or on the wrong machine."""
     first, machines = instance.shop.job_first.tolist(), instance.shop.machines[:, 0].tolist()
     found: dict[tuple[int, int], tuple[int, ...]] = {}
@@ -127,7 +128,9 @@ def _completion_violations(instance: BlockingShopInstance, visits: list[_Visit])
             violations.append(f"{visit.label} is left at {visit.leave}, before its completion at {visit.end}")
         down = windows[visit.machine]
         if any(start <= visit.start < end for start, end in down):
-            violations.append(f"{visit.label} enters machine {visit.machine} at {visit.start}, while it is down")
+            violations.append(
+                f"{visit.label} enters machine {visit.machine} at {visit.start}, while it is down"
+            )
         length = int(instance.stop_length[operation])
         if length:
             opens = visit.start + int(instance.stop_after[operation])
@@ -174,9 +177,7 @@ def _down_violations(
     return _difference("down", expected, Counter(rows))
 
 
-def _difference(
-    kind: str, expected: Counter[tuple[int, ...]], found: Counter[tuple[int, ...]]
-) -> list[str]:
+def _difference(kind: str, expected: Counter[tuple[int, ...]], found: Counter[tuple[int, ...]]) -> list[str]:
     """What rows of one kind lack or have too much."""
     sentences = []
     for what, rows in (("is missing", expected - found), ("has no reason", found - expected)):
@@ -211,7 +212,9 @@ def _swap_violations(instance: BlockingShopInstance, visits: list[_Visit]) -> li
     moves: dict[int, dict[int, list[_Visit]]] = defaultdict(lambda: defaultdict(list))
     for visit in visits:
         moves[visit.start][visit.job].append(visit)
-    changes = sorted([(v.start, 1, v) for v in visits] + [(v.leave, 0, v) for v in visits if v.leave > v.start])
+    changes = sorted(
+        [(v.start, 1, v) for v in visits] + [(v.leave, 0, v) for v in visits if v.leave > v.start]
+    )
     holder: dict[int, int] = {}  # machine -> job, just before the moment
     violations = []
     for time, group in itertools.groupby(changes, key=lambda change: change[0]):
@@ -258,4 +261,3 @@ def _orderable(holder: dict[int, int], moves: dict[int, list[_Visit]]) -> bool:
             if all(machine != target for other, machine in now.items() if other != job):
                 open_states.append((*state[:position], done + 1, *state[position + 1 :]))
     return False
-

@@ -119,7 +119,11 @@ def test_graph_follows_the_shop() -> None:
         terminated = False
         while not terminated:
             there = observation["operation_mask"] > 0
-            for key, side in (("precedence_index", (0, 1)), ("eligibility_index", (0,)), ("frontier_index", (1,))):
+            for key, side in (
+                ("precedence_index", (0, 1)),
+                ("eligibility_index", (0,)),
+                ("frontier_index", (1,)),
+            ):
                 for row in side:
                     pointed = observation[key][row]
                     assert there[pointed[pointed >= 0]].all()

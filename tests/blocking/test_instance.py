@@ -129,7 +129,11 @@ def mean_down(**law: Any) -> tuple[float, float, float]:
             repairs += (mine[:, 2] - mine[:, 1]).tolist()
             ups += (mine[1:, 1] - mine[:-1, 2]).tolist()
             last += 1
-    return float(np.mean(ups)), float(np.mean(repairs)), float(np.sum(repairs) / (np.sum(repairs) + np.sum(ups)))
+    return (
+        float(np.mean(ups)),
+        float(np.mean(repairs)),
+        float(np.sum(repairs) / (np.sum(repairs) + np.sum(ups))),
+    )
 
 
 def test_laws_have_their_means() -> None:

@@ -102,9 +102,7 @@ def test_a_chain_needs_no_swap() -> None:
 def test_a_cycle_of_three_is_a_swap() -> None:
     """Three jobs that each take the next one's machine at once cannot move one by one."""
     jobs = [[(0, 1), (1, 1)], [(1, 1), (2, 1)], [(2, 1), (0, 1)]]
-    rows = [
-        (j, k, m, k, k + 1, "process") for j, route in enumerate(jobs) for k, (m, _) in enumerate(route)
-    ]
+    rows = [(j, k, m, k, k + 1, "process") for j, route in enumerate(jobs) for k, (m, _) in enumerate(route)]
     shop = BlockingShopInstance(ShopInstance.from_jobs(jobs))
     assert validate(shop, table(rows)) == 2
     with pytest.raises(InvalidScheduleError, match="impossible without a swap"):
