@@ -60,21 +60,27 @@ class BlockingJobShopEnv(SchedulingEnv):
 
     ## Description
     n jobs visit m machines, each job in its own order; a machine holds one job at a time. There is no room between
-    machines: a finished operation blocks its machine until the next machine of the job receives it; the last operation leaves at once. With
-    swaps allowed, jobs that wait for each other's machines in a cycle exchange places as soon as the cycle closes; without, the mask
+    machines: a finished operation blocks its machine until the next machine of the job receives it; the last
+    operation leaves at once. With
+    swaps allowed, jobs that wait for each other's machines in a cycle exchange places as soon as the cycle closes;
+    without, the mask
     keeps the shop out of deadlocks. Machines may shut down, as drawn with the instance; interrupted work goes on
     after the repair, or starts over. A job may leave a machine that is down, and none may enter it.
 
     ## Action Space
-    `Discrete(max_jobs + 1)`: at each event the free machines that are up and have jobs waiting for them are asked in order of their numbers. Action j
-    lets job j enter the machine asked; the last action lets the machine wait for the next event (a completion, release or repair). It is allowed
+    `Discrete(max_jobs + 1)`: at each event the free machines that are up and have jobs waiting for them are asked in
+    order of their numbers. Action j
+    lets job j enter the machine asked; the last action lets the machine wait for the next event (a completion,
+    release or repair). It is allowed
     while some event lies ahead or another machine has yet to be asked. With `admission="greedy"` there is no such
     action: `Discrete(max_jobs)`. Without swaps a job may enter only if all jobs in the shop could then finish one by one (the
     banker's algorithm), so an episode cannot end in a deadlock.
 
     ## Observation Space
-    The decision graph (`env.unwrapped.schema`): operation, job, machine and system nodes, precedence, eligibility, frontier, holds and waits-for
-    edges, candidates, `action_mask`, and `critic_x`, which knows the downtime to come. Operations leave the graph when their job has left their machine.
+    The decision graph (`env.unwrapped.schema`): operation, job, machine and system nodes, precedence, eligibility,
+    frontier, holds and waits-for
+    edges, candidates, `action_mask`, and `critic_x`, which knows the downtime to come. Operations leave the graph
+    when their job has left their machine.
 
     ## Rewards
     -(LB' - LB) / LB0, the rise of the makespan's lower bound since the last decision, relative to the initial bound. The

@@ -1,7 +1,8 @@
 """The blocking shop's decision graph: a disjunctive graph whose nodes and edges come and go.
 
 Operations leave the graph when their job has left their machine, with their edges. Operations of one machine
-meet at the machine's node (a star instead of a clique); `waits_for` edges lead from a blocked job to the job that holds its next machine.
+meet at the machine's node (a star instead of a clique); `waits_for` edges lead from a blocked job to the job that
+holds its next machine.
 """
 
 from __future__ import annotations

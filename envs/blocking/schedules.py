@@ -38,9 +38,11 @@ def schedule_of(
     process = [job[begun], task[begun], machine[begun], start[begun], np.minimum(end[begun], now)]
     blocked = [job[stuck], task[stuck], machine[stuck], end[stuck], left[stuck]]
     down = _downtime(instance, start, machine, now)
-    columns = [np.concatenate(parts) for parts in zip(process, blocked, down, strict=True)]
+    job, task, resource, start, end = (
+        np.concatenate(parts) for parts in zip(process, blocked, down, strict=True)
+    )
     kinds = ("process",) * len(begun) + ("blocked",) * len(stuck) + ("down",) * len(down[0])
-    return Schedule(*columns, kind=kinds or ("process",), name=instance.name)
+    return Schedule(job, task, resource, start, end, kind=kinds or ("process",), name=instance.name)
 
 
 def _downtime(instance: BlockingShopInstance, start: IntArray, machine: IntArray, now: int) -> list[IntArray]:

@@ -2,7 +2,8 @@
 
 A job enters its first machine from an unlimited source. Finished operations *block* their machine until the next machine
 of the job receives it; the last operation leaves at once; a hand-over takes no time. A cycle of blocked jobs, each waiting for
-the machine of the next, exchanges places at the moment it closes where swaps are allowed and all its machines are up (nothing else
+the machine of the next, exchanges places at the moment it closes where swaps are allowed and all its machines are up
+(nothing else
 could ever free these machines, so nothing is lost). A job that stays on its machine for its next operation is such a
 cycle of one, and needs no swap.
 
@@ -405,7 +406,7 @@ def update_bound(shops: Shops, b: int) -> None:
 
 
 @inlined_kernel
-def _stuck(shops: Shops, b: int, target: int, mover: int) -> int:
+def _stuck(shops: Shops, b: int, target: int, mover: int) -> np.int64:
     """Machines (bit set) whose jobs could not leave the shop one by one while `target` stays occupied by job `mover`."""
     one, machine = np.int64(1), shops.machine
     held, changed = one << np.int64(target), True

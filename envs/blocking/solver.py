@@ -1,6 +1,7 @@
 """CP-SAT on the blocking job shop: occupations that last until the next machine is entered, and an order for every pair.
 
-NoOverlap on half-open occupations [start, next start) is the blocking shop with swaps. On its own it proves little; a Boolean for every two
+NoOverlap on half-open occupations [start, next start) is the blocking shop with swaps. On its own it proves little;
+a Boolean for every two
 operations of a machine, each of whose values says which of them has left when the other enters, closes 10 x 5 shops in
 seconds. Without swaps every hand-over by a job that goes on to another machine takes one tick of a clock that is finer than
 the time unit by more than the number of hand-overs: cycles become impossible, and rounding down gives the makespan.

@@ -1,6 +1,7 @@
 """The independent judge of blocking-shop schedules: written from the problem's definition, and from nothing else.
 
-A "process" row says when an operation enters its machine and when it is completed. It is right if the operation enters a machine that
+A "process" row says when an operation enters its machine and when it is completed. It is right if the operation
+enters a machine that
 is up, after its release and after the job's previous operation has been completed, and is completed at the first moment at which
 its work is done. The job then holds the machine until its next operation enters; a "blocked" row says so. Of two jobs on
 a machine one has left when the other enters. Without swaps, jobs that move at the same moment can be put in an order
@@ -158,14 +159,16 @@ def _completion(start: int, work: int, down: list[tuple[int, int]], repeat: bool
 
 
 def _blocked_violations(visits: list[_Visit], rows: list[tuple[int, ...]]) -> list[str]:
-    expected = Counter((v.job, v.task, v.machine, v.end, v.leave) for v in visits if v.leave > v.end)
+    expected: Counter[tuple[int, ...]] = Counter(
+        (v.job, v.task, v.machine, v.end, v.leave) for v in visits if v.leave > v.end
+    )
     return _difference("blocked", expected, Counter(rows))
 
 
 def _down_violations(
     instance: BlockingShopInstance, visits: list[_Visit], rows: list[tuple[int, ...]], makespan: int
 ) -> list[str]:
-    expected = Counter(
+    expected: Counter[tuple[int, ...]] = Counter(
         (-1, -1, machine, start, end) for machine, start, end in instance.down.tolist() if start < makespan
     )
     for visit in visits:

@@ -33,7 +33,7 @@ def _names(num_jobs: int) -> tuple[str, ...]:
 INSTANCE_SETS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {"example": ("six",), **{f"pvw{n}": _names(n) for n in (20, 50, 100)}}
 )
-"""Set name -> its instances: the paper's example of six jobs; ten draws of each of the twenty classes with 20, 50 and 100 jobs."""
+"""Set name -> its instances: the paper's example of six jobs; ten draws of each of the 20 classes with 20, 50, 100 jobs."""
 
 
 @functools.lru_cache(maxsize=1024)

@@ -73,19 +73,20 @@ class PottsVanWassenhove:
         num_jobs = int(rng.integers(self.min_jobs, self.num_jobs + 1)) if self.min_jobs else self.num_jobs
         spread, factor = rng.choice(DUE_DATE_RANGES), rng.choice(TARDINESS_FACTORS)
         spread, factor = self.due_date_range or spread, self.tardiness_factor or factor
-        processing = rng.integers(1, self.longest + 1, num_jobs)
+        processing = rng.integers(1, self.longest + 1, num_jobs, dtype=np.int32)
         total = int(processing.sum())
         low, high = np.rint([total * (1 - factor - spread / 2), total * (1 - factor + spread / 2)])
-        due = rng.integers(int(low), int(high) + 1, num_jobs)
+        due = rng.integers(int(low), int(high) + 1, num_jobs, dtype=np.int32)
         return TardinessInstance(processing, due, f"pvw{num_jobs}-rdd{spread:g}-tf{factor:g}")
 
 
 @dataclass(frozen=True)
 class ToyMachine:
-    """Three jobs solved by hand, on which neither EDD nor SPT nor MDD is optimal.
+    """Three jobs solved by hand: in order of processing times they are later than they need be.
 
-    Processing times 3, 8, 2 and due dates 4, 8, 11. Completing job 0 at 3, job 2 at 5, job 1 at 13 is 5 late; in order of due dates
-    (0, 1, 2) jobs 1 and 2 are 3 and 2 late, 5 as well; shortest first (2, 0, 1) is 1 + 5 late. The smallest is 5.
+    Processing times 3, 8, 2 and due dates 4, 8, 11. In order of due dates jobs 1 and 2 end at 11 and 13, 3 + 2 late; with job 2
+    before job 1, at 5 and 13, 5 late; shortest first 1 + 5. Nobody does better: job 1 or job 2 ends last, at 13, 5 or 2 late, and
+    job 1 ends at 11 at the earliest if job 0 comes before it; if it does not, job 0 ends at 11, 7 late.
     """
 
     @property
@@ -104,7 +105,7 @@ class ToyMachine:
 
 @dataclass(frozen=True)
 class KnownOptimum:
-    """Instances of known optimum: all due dates at or before the shortest job's end, so that every job is late and SPT is optimal.
+    """Instances of known optimum: no due date lies after the shortest job's end, so every job is late and SPT is optimal.
 
     Attributes:
         num_jobs: Jobs.
@@ -125,8 +126,8 @@ class KnownOptimum:
 
     def sample(self, rng: np.random.Generator) -> TardinessInstance:
         """Draw an instance."""
-        processing = rng.integers(1, self.longest + 1, self.num_jobs)
-        due = rng.integers(-10, int(processing.min()) + 1, self.num_jobs)
+        processing = rng.integers(1, self.longest + 1, self.num_jobs, dtype=np.int32)
+        due = rng.integers(-10, int(processing.min()) + 1, self.num_jobs, dtype=np.int32)
         return TardinessInstance(processing, due, "all late")
 
 

@@ -1,6 +1,7 @@
 """Dispatching rules for total tardiness; each is a priority, and the smallest is served. Ties go to the lower job.
 
-EDDC of arXiv 2510.24013 is left out: as printed its corrections never apply to a list in order of due dates, so it equals EDD with
+EDDC of arXiv 2510.24013 is left out: as printed its corrections never apply to a list in order of due dates, so it
+equals EDD with
 ties to the shorter job, which is `edd` with the tie broken so.
 """
 
@@ -17,7 +18,7 @@ from makespan.envs.core.policy import register_policy, rule
 Priorities = NDArray[np.float64]
 
 FAMILY: Final = "tardiness"
-_MDDC: Final = "Çetinkaya, Büyüktahtakın, Shojaee & Reddy (2025), arXiv 2510.24013"
+_MDDC: Final = "Çetinkaya, Büyüktahtakın, Shojaee & Reddy (2025), arXiv 2510.24013"  # noqa: RUF001
 
 
 def _shortest(c: CandidateView) -> Priorities:

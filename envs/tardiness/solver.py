@@ -23,7 +23,7 @@ MOST_JOBS: Final = 25  # 2^25 values of 4 bytes
 
 def schedule_of(instance: TardinessInstance, sequence: Int64Array) -> Schedule:
     """The schedule that runs the jobs in a sequence without idle time."""
-    end = instance.processing[sequence].astype(np.int64).cumsum()
+    end: Int64Array = instance.processing[sequence].astype(np.int64).cumsum()
     zeros = np.zeros(len(sequence), np.int64)
     return Schedule(sequence, zeros, zeros, end - instance.processing[sequence], end, name=instance.name)
 
@@ -65,7 +65,7 @@ def _best_of_sets(
 
 @dataclass(frozen=True)
 class DynamicProgrammingSolver:
-    """Held & Karp (1962), Lawler (1964): the best order of every set of jobs that may come first. 2^n n steps, at most 25 jobs."""
+    """Held & Karp (1962), Lawler (1964): the best order of each set of jobs that may come first; at most 25 jobs."""
 
     def solve(self, instance: TardinessInstance, time_limit_s: float = 60.0, seed: int = 0) -> Solution:
         """An optimal sequence.

@@ -53,6 +53,6 @@ def validate(instance: TardinessInstance, schedule: Schedule) -> int:
 
 
 def lower_bound(instance: TardinessInstance) -> int:
-    """A quick lower bound on the total tardiness: the k-th job is done no earlier than the k shortest, and due dates are matched in order."""
+    """A quick lower bound: the k-th job is done no earlier than the k shortest, and due dates are matched in order."""
     end = np.sort(instance.processing).astype(np.int64).cumsum()
     return int(np.maximum(0, end - np.sort(instance.due)).sum())

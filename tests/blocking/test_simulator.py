@@ -204,7 +204,8 @@ def equal(one: list[dict[str, np.ndarray]], other: list[dict[str, np.ndarray]]) 
 def test_probability_zero_is_the_uninterrupted_shop(admission: str, swap: bool) -> None:
     """Shutdown probability 0 gives the same shops, observations, rewards and schedules as no shutdowns, bit for bit.
 
-    So does, but for what critics may know, a machine whose first failure comes after the end: the code for downtime changes nothing.
+    So does, but for what critics may know, a machine whose first failure comes after the end: the code for downtime
+    changes nothing.
     """
     plain = UniformBlockingShop(swap=swap).sample(np.random.default_rng(7))
     for law in ("per_step", "per_op"):
@@ -215,7 +216,7 @@ def test_probability_zero_is_the_uninterrupted_shop(admission: str, swap: bool) 
 
 
 def test_nothing_seen_knows_the_future() -> None:
-    """Two shops whose downtime differs only after time 60 look and pay the same at every decision up to 60, but for `critic_x`."""
+    """Two shops whose downtime differs only after time 60 look and pay the same until then, but for `critic_x`."""
     shop = UniformBlockingShop(high=9).sample(np.random.default_rng(2)).shop
     early = [(0, 5, 30), (2, 10, 20), (3, 40, 55)]
     runs = [
