@@ -63,7 +63,8 @@ def _of_size(size: str, instance: ShopInstance) -> Iterator[Contestant]:
         yield row("graph-jsp-env", 1, lambda: _graph_jsp_env(instance))
     yield row("JSSEnv", 1, lambda: _jss_env(instance), "JSSEnv")
     yield row("bare kernel, whole rollouts inside", 64, lambda: _kernel(instance), KERNEL)
-    yield row("env.step, full observation, copied", 1, lambda: _scalar(instance))
+    yield row("env.step, full observation, live", 1, lambda: _scalar(instance, copy=False))
+    yield row("env.step, full observation, copied", 1, lambda: _scalar(instance, copy=True))
     for num_envs in (1, 64, 1024):
         yield row("batch, full observation", num_envs, lambda n=num_envs: _batch(instance, n))  # type: ignore[misc]
     num_envs = min(1024, EPISODES // instance.num_operations)
@@ -112,9 +113,9 @@ def _kernel(instance: ShopInstance) -> Play:
     return lambda: int(_rollouts(shops, mask, state))
 
 
-def _scalar(instance: ShopInstance) -> Play:
+def _scalar(instance: ShopInstance, copy: bool) -> Play:
     env = gymnasium.make(
-        "makespan/JobShop-v0", instance=instance, skip_forced=False, disable_env_checker=True
+        "makespan/JobShop-v0", instance=instance, skip_forced=False, copy=copy, disable_env_checker=True
     )
     draws = np.random.default_rng(0).random(100_003)
 

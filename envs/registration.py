@@ -26,6 +26,7 @@ class EnvEntry:
 _JOBSHOP: Final = "makespan.envs.jobshop"
 _BLOCKING: Final = "makespan.envs.blocking"
 _TARDINESS: Final = "makespan.envs.tardiness"
+_SOC: Final = "makespan.envs.soc"
 
 ENVIRONMENTS: Final = (
     EnvEntry(
@@ -51,6 +52,12 @@ ENVIRONMENTS: Final = (
         f"{_TARDINESS}.env:SingleMachineTardinessEnv",
         f"{_TARDINESS}.env:SingleMachineTardinessVectorEnv",
         f"{_TARDINESS}.family:TARDINESS",
+    ),
+    EnvEntry(
+        "makespan/SoC-v0",
+        f"{_SOC}.env:SocEnv",
+        f"{_SOC}.env:SocVectorEnv",
+        f"{_SOC}.family:SOC",
     ),
 )
 

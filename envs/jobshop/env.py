@@ -99,6 +99,7 @@ class JobShopEnv(SchedulingEnv):
     * `skip_forced`: take decisions with a single candidate inside the environment (default), handing their reward to the
       decision before; at least one decision is left in every episode.
     * `illegal_action`: "random" (default), "noop" or "raise"; see `SchedulingEnv`.
+    * `copy`: hand out copies of the observation (default), or the live buffers.
     * `render_mode`: "ansi", "rgb_array" or "human".
 
     ## Version History
@@ -116,12 +117,13 @@ class JobShopEnv(SchedulingEnv):
         sgs: Scheme = "non_delay",
         skip_forced: bool = True,
         illegal_action: IllegalAction = "random",
+        copy: bool = True,
         render_mode: str | None = None,
         **parameters: Any,
     ) -> None:
         source = _generator(generator, instance, self.default_generator, parameters)
         engine = _engine(source.size, 1, sgs, skip_forced, self.flexible)
-        super().__init__(engine, source, illegal_action=illegal_action, render_mode=render_mode)
+        super().__init__(engine, source, illegal_action=illegal_action, copy=copy, render_mode=render_mode)
 
     def find_instance(self, instance: ShopInstance | str) -> ShopInstance:
         """An instance of the literature by name, or the instance itself."""

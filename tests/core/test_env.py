@@ -148,6 +148,23 @@ def test_observations_survive_writing() -> None:
         assert all(np.array_equal(observation[key], other[key]) for key in other)
 
 
+def test_live_observations() -> None:
+    """`copy=False` shows the same episode in buffers that later steps write to, as trainers on their own want it."""
+    copied = gymnasium.make("makespan/JobShop-v0", instance="ft06", disable_env_checker=True)
+    live = gymnasium.make("makespan/JobShop-v0", instance="ft06", copy=False, disable_env_checker=True)
+    expected, _ = copied.reset(seed=0)
+    first, _ = live.reset(seed=0)
+    terminated = False
+    while not terminated:
+        action = int(np.flatnonzero(expected["action_mask"])[0])
+        expected, _, terminated, _, _ = copied.step(action)
+        shown, *_ = live.step(action)
+        for key, array in expected.items():
+            np.testing.assert_array_equal(shown[key], array)
+            assert np.shares_memory(shown[key], first[key])
+            assert not np.shares_memory(array, first[key])
+
+
 def test_options_choose_the_instance() -> None:
     """`options["instance"]` takes an instance or its name for one reset, and the generator's stream stays as it was."""
     env, twin = gymnasium.make("makespan/JobShop-v0"), gymnasium.make("makespan/JobShop-v0")
