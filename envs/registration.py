@@ -24,6 +24,8 @@ class EnvEntry:
 
 
 _JOBSHOP: Final = "makespan.envs.jobshop"
+_BLOCKING: Final = "makespan.envs.blocking"
+_TARDINESS: Final = "makespan.envs.tardiness"
 _SOC: Final = "makespan.envs.soc"
 _FLEET: Final = "makespan.envs.fleet"
 
@@ -39,6 +41,18 @@ ENVIRONMENTS: Final = (
         f"{_JOBSHOP}.env:FlexibleJobShopEnv",
         f"{_JOBSHOP}.env:FlexibleJobShopVectorEnv",
         f"{_JOBSHOP}.family:JOBSHOP",
+    ),
+    EnvEntry(
+        "makespan/BlockingJobShop-v0",
+        f"{_BLOCKING}.env:BlockingJobShopEnv",
+        f"{_BLOCKING}.env:BlockingJobShopVectorEnv",
+        f"{_BLOCKING}.family:BLOCKING",
+    ),
+    EnvEntry(
+        "makespan/SingleMachineTardiness-v0",
+        f"{_TARDINESS}.env:SingleMachineTardinessEnv",
+        f"{_TARDINESS}.env:SingleMachineTardinessVectorEnv",
+        f"{_TARDINESS}.family:TARDINESS",
     ),
     EnvEntry(
         "makespan/SoC-v0",

@@ -1,0 +1,298 @@
+"""A batch of blocking shops with their decision graphs: the simulator as the environment faces drive it."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numba import types
+from numba.experimental import structref
+from numpy.typing import NDArray
+
+from makespan.envs.blocking.decisions import legal_actions, take
+from makespan.envs.blocking.instance import BlockingShopInstance
+from makespan.envs.blocking.observation import Graph, blocking_schema, graph_views
+from makespan.envs.blocking.schedules import schedule_of
+from makespan.envs.blocking.simulator import (
+    ALLOWED,
+    BOUND,
+    DECISIONS,
+    END,
+    FINISHED,
+    INITIAL_BOUND,
+    JOBS,
+    LEAVE,
+    MAKESPAN,
+    NOW,
+    PAID_BOUND,
+    REPEAT,
+    START,
+    SWAP,
+    SWAPS,
+    Shops,
+    load_downtime,
+    load_shop,
+    make_shops,
+    start_bound,
+    update_bound,
+)
+from makespan.envs.blocking.writing import write_dynamic, write_start
+from makespan.envs.core.errors import InvalidInstanceError
+from makespan.envs.core.kernels import inlined_kernel, kernel
+from makespan.envs.core.schedule import Schedule
+
+I32 = NDArray[np.int32]
+
+ADMISSIONS: Final = ("wait", "greedy")
+"""What a machine that is asked may do: let a job enter or wait, or only the former."""
+
+
+class Outcome(NamedTuple):
+    """What the last step did in each slot."""
+
+    reward: NDArray[np.float64]  # (B,)
+    terminated: NDArray[np.bool_]  # (B,)
+    elapsed: NDArray[np.float64]  # (B,), in units of LB0
+
+
+@structref.register
+class _BatchType(types.StructRef):  # type: ignore[misc]
+    """Numba's type of a `_Batch`."""
+
+
+class _Batch(structref.StructRefProxy):  # type: ignore[misc]
+    """All that the kernels act on, as a single argument; see the job shop's engine."""
+
+    shops: Shops
+    graph: Graph
+    outcome: Outcome
+    may_wait: bool
+    skip_forced: bool
+
+
+_FIELDS: Final = ["shops", "graph", "outcome", "may_wait", "skip_forced"]
+structref.define_boxing(_BatchType, _Batch)
+structref.define_constructor(_Batch, _BatchType, _FIELDS)
+
+
+@kernel
+def _make_batch(shops: Shops, graph: Graph, outcome: Outcome, may_wait: bool, skip_forced: bool) -> _Batch:
+    return _Batch(shops, graph, outcome, may_wait, skip_forced)  # type: ignore[no-untyped-call]
+
+
+@kernel
+def _start(
+    batch: _Batch,
+    b: int,
+    job_first: I32,
+    machines: I32,
+    durations: I32,
+    release: I32,
+    windows: I32,
+    stop_after: I32,
+    stop_length: I32,
+    swap: bool,
+    repeat: bool,
+) -> None:
+    """Start an instance in slot b; arrays as in `BlockingShopInstance`. The first decision is never skipped."""
+    shops, graph, outcome = batch.shops, batch.graph, batch.outcome
+    shops.clock[b, SWAP], shops.clock[b, REPEAT] = swap, repeat
+    load_shop(shops, b, job_first, machines, durations, release)
+    load_downtime(shops, b, windows, stop_after, stop_length)
+    start_bound(shops, b)
+    write_start(shops, graph, b)
+    legal_actions(shops, b, batch.may_wait, graph.action_mask)
+    write_dynamic(shops, graph, b)
+    outcome.reward[b] = outcome.elapsed[b] = 0.0
+    outcome.terminated[b] = False
+
+
+@inlined_kernel
+def _step_slot(
+    shops: Shops, graph: Graph, outcome: Outcome, b: int, action: int, may_wait: bool, skip: bool
+) -> None:
+    clock, mask = shops.clock, graph.action_mask
+    began, wait = clock[b, NOW], mask.shape[1] - 1 if may_wait else -1
+    take(shops, b, action, wait)
+    while legal_actions(shops, b, may_wait, mask) == 1 and skip:
+        forced = 0
+        while not mask[b, forced]:
+            forced += 1
+        take(shops, b, forced, wait)
+    update_bound(shops, b)
+    scale = max(1, clock[b, INITIAL_BOUND])
+    outcome.reward[b] = (clock[b, PAID_BOUND] - clock[b, BOUND]) / scale
+    outcome.elapsed[b] = (clock[b, NOW] - began) / scale
+    clock[b, PAID_BOUND] = clock[b, BOUND]
+    clock[b, DECISIONS] += 1
+    write_dynamic(shops, graph, b)
+    outcome.terminated[b] = clock[b, ALLOWED] == 0
+    if outcome.terminated[b]:
+        mask[b, 0] = 1  # a mask is never all zero, not even where no action is awaited
+
+
+@kernel
+def _step_batch(batch: _Batch, actions: NDArray[np.int64]) -> None:
+    """Step every slot; a negative action leaves its slot as it is, with reward 0."""
+    shops, graph, outcome = batch.shops, batch.graph, batch.outcome
+    may_wait, skip_forced = batch.may_wait, batch.skip_forced
+    for b in range(actions.size):
+        if actions[b] >= 0:
+            _step_slot(shops, graph, outcome, b, actions[b], may_wait, skip_forced)
+        else:
+            outcome.reward[b] = outcome.elapsed[b] = 0.0
+
+
+class BlockingShopEngine:
+    """`num_slots` blocking shops of at most the given size, stepped together.
+
+    Attributes:
+        schema: The decision graph's schema.
+        observation: The live buffers, batch axis first; overwritten by every step.
+        outcome: Reward, termination and time of each slot's last step.
+    """
+
+    def __init__(
+        self,
+        num_slots: int,
+        *,
+        num_jobs: int,
+        num_operations: int,
+        num_machines: int,
+        admission: str,
+        skip_forced: bool,
+    ) -> None:
+        self._limits = (num_jobs, num_operations, num_machines)
+        self._admission, self._skip_forced = admission, skip_forced
+        self.schema = blocking_schema(*self._limits, admission == "wait")
+        self.observation = self.schema.zeros(num_slots)
+        self._graph = graph_views(self.observation)
+        self._shops = make_shops(num_slots, *self._limits, 1)
+        self.outcome = Outcome(np.zeros(num_slots), np.zeros(num_slots, np.bool_), np.zeros(num_slots))
+        self._instances: list[BlockingShopInstance | None] = [None] * num_slots
+        self._connect()
+
+    def _connect(self) -> None:
+        waits = self._admission == "wait"
+        self._batch = _make_batch(self._shops, self._graph, self.outcome, waits, self._skip_forced)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the slots' states: the kernels' view of the arrays has to be made anew."""
+        tokens = [self.clone(slot) for slot in range(len(self._instances))]
+        return _rebuild, (self._limits, self._admission, self._skip_forced, self._instances, tokens)
+
+    def load(self, slot: int, instance: BlockingShopInstance) -> None:
+        """Start `instance` in a slot. Raises `InvalidInstanceError` if it is larger than the engine."""
+        if not isinstance(instance, BlockingShopInstance):
+            raise InvalidInstanceError(f"{type(instance).__name__}; expected a BlockingShopInstance")
+        shop = instance.shop
+        size = (shop.num_jobs, shop.num_operations, shop.num_machines)
+        if any(one > limit for one, limit in zip(size, self._limits, strict=True)):
+            raise InvalidInstanceError(
+                f"instance {instance.name!r} has (jobs, operations, machines) = {size}; "
+                f"the environment was made for at most {self._limits}"
+            )
+        self._make_room(instance.windows.shape[1])
+        _start(
+            self._batch,
+            slot,
+            shop.job_first,
+            shop.machines,
+            shop.durations,
+            shop.release,
+            instance.windows,
+            instance.stop_after,
+            instance.stop_length,
+            instance.swap,
+            instance.repeat,
+        )
+        self._instances[slot] = instance
+
+    def _make_room(self, num_windows: int) -> None:
+        """Let the slots hold that many windows a machine; they are no part of the spaces, and may grow."""
+        old = self._shops.window
+        if num_windows <= old.shape[2]:
+            return
+        window = np.zeros((*old.shape[:2], num_windows + num_windows // 2, 3), np.int32)
+        window[:, :, : old.shape[2]] = old
+        self._shops = self._shops._replace(window=window)
+        self._connect()
+
+    def step(self, actions: NDArray[np.int64]) -> None:
+        """Take one decision in each slot (B,); actions must be allowed, negative ones leave a slot untouched."""
+        _step_batch(self._batch, actions)
+
+    def objective(self, slot: int) -> float:
+        """Latest completion so far, time units: the makespan at the end."""
+        return float(self._shops.clock[slot, MAKESPAN])
+
+    def lower_bound(self, slot: int) -> float:
+        """The bound that rewards have been handed out up to, time units: LB0 at the start, then the present bound."""
+        return float(self._shops.clock[slot, PAID_BOUND])
+
+    def num_decisions(self, slot: int) -> int:
+        """Decisions taken in the episode; forced moves are not counted."""
+        return int(self._shops.clock[slot, DECISIONS])
+
+    def num_swaps(self, slot: int) -> int:
+        """Cycles of two or more jobs that have exchanged places."""
+        return int(self._shops.clock[slot, SWAPS])
+
+    def schedule(self, slot: int) -> Schedule:
+        """What has happened so far: operations, the time they blocked their machines, downtime."""
+        instance = self._instances[slot]
+        if instance is None:
+            return Schedule.empty()
+        clock = self._shops.clock[slot]
+        rows = self._shops.operation[slot, : instance.num_operations].astype(np.int64)
+        done = clock[FINISHED] == clock[JOBS]
+        return schedule_of(
+            instance, rows[:, START], rows[:, END], rows[:, LEAVE], until=None if done else int(clock[NOW])
+        )
+
+    def clone(self, slot: int) -> tuple[NDArray[Any], ...]:
+        """A token that `restore` turns back into the slot's present state."""
+        return tuple(array[slot].copy() for array in self._arrays())
+
+    def restore(self, slot: int, token: tuple[NDArray[Any], ...]) -> None:
+        """Put a slot into the state a token was taken from, be it in this or another slot."""
+        position = Shops._fields.index("window")
+        self._make_room(token[position].shape[1])
+        for place, (array, saved) in enumerate(zip(self._arrays(), token, strict=True)):
+            if place == position:
+                array[slot, :, : saved.shape[1]] = saved
+            else:
+                array[slot] = saved
+
+    def copy_slots(self, source: NDArray[np.int64], target: NDArray[np.int64]) -> None:
+        """Put each slot of `target` (n,) into the present state of its partner in `source` (n,)."""
+        for array in self._arrays():
+            array[target] = array[source]
+        for one, other in zip(source, target, strict=True):
+            self._instances[other] = self._instances[one]
+
+    def _arrays(self) -> tuple[NDArray[Any], ...]:
+        return (*self._shops, *self._graph, *self.outcome)
+
+
+def _rebuild(
+    limits: tuple[int, int, int],
+    admission: str,
+    skip_forced: bool,
+    instances: list[BlockingShopInstance | None],
+    tokens: list[tuple[NDArray[Any], ...]],
+) -> BlockingShopEngine:
+    """The engine that `BlockingShopEngine.__reduce__` took apart."""
+    num_jobs, num_operations, num_machines = limits
+    engine = BlockingShopEngine(
+        len(instances),
+        num_jobs=num_jobs,
+        num_operations=num_operations,
+        num_machines=num_machines,
+        admission=admission,
+        skip_forced=skip_forced,
+    )
+    engine._instances = list(instances)
+    for slot, token in enumerate(tokens):
+        engine.restore(slot, token)
+    return engine

@@ -1,0 +1,227 @@
+"""A batch of single machines with their decision graphs: the simulator as the environment faces drive it."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numba import types
+from numba.experimental import structref
+from numpy.typing import NDArray
+
+from makespan.envs.core.errors import InvalidInstanceError
+from makespan.envs.core.kernels import inlined_kernel, kernel
+from makespan.envs.core.schedule import Schedule
+from makespan.envs.tardiness.heuristics import construct, total_tardiness
+from makespan.envs.tardiness.instance import TardinessInstance
+from makespan.envs.tardiness.simulator import (
+    BOUND,
+    BY_DUE,
+    BY_PROCESSING,
+    BY_SLACK,
+    DONE,
+    DUE,
+    JOBS,
+    LONGEST,
+    PROCESSING,
+    SCALE,
+    START,
+    TARDINESS,
+    WORK,
+    Graph,
+    Machines,
+    append,
+    graph_views,
+    make_machines,
+    tardiness_schema,
+    write_graph,
+)
+
+
+class Outcome(NamedTuple):
+    """What the last step did in each slot."""
+
+    reward: NDArray[np.float64]  # (B,)
+    terminated: NDArray[np.bool_]  # (B,)
+
+
+@structref.register
+class _BatchType(types.StructRef):  # type: ignore[misc]
+    """Numba's type of a `_Batch`."""
+
+
+class _Batch(structref.StructRefProxy):  # type: ignore[misc]
+    """All that the kernels act on, as a single argument; see the job shop's engine."""
+
+    machines: Machines
+    graph: Graph
+    outcome: Outcome
+    skip_forced: bool
+
+
+_FIELDS: Final = ["machines", "graph", "outcome", "skip_forced"]
+structref.define_boxing(_BatchType, _Batch)
+structref.define_constructor(_Batch, _BatchType, _FIELDS)
+
+
+@kernel
+def _make_batch(machines: Machines, graph: Graph, outcome: Outcome, skip_forced: bool) -> _Batch:
+    return _Batch(machines, graph, outcome, skip_forced)  # type: ignore[no-untyped-call]
+
+
+@kernel
+def _write_start(batch: _Batch, b: int) -> None:
+    """Write what stays constant, and the first decision, of the instance that `load` put into slot b."""
+    machines, graph, clock = batch.machines, batch.graph, batch.machines.clock
+    graph.job_count[b, 0], graph.system_count[b, 0] = clock[b, JOBS], 1
+    graph.job_x[b] = 0.0
+    graph.candidate_x[b] = 0.0
+    graph.candidate_index[b] = -1
+    graph.action_mask[b] = 0
+    mean = clock[b, WORK] / clock[b, JOBS]
+    for j in range(clock[b, JOBS]):
+        p, d = machines.job[b, j, PROCESSING], machines.job[b, j, DUE]
+        graph.job_x[b, j, 4] = np.float32(min(100.0, p / mean))
+        graph.job_x[b, j, 5] = np.float32(p / clock[b, LONGEST])
+        graph.job_x[b, j, 6] = np.float32(max(-100.0, min(100.0, d / clock[b, WORK])))
+    write_graph(machines, graph, b)
+    batch.outcome.reward[b] = 0.0
+    batch.outcome.terminated[b] = False
+
+
+@inlined_kernel
+def _step_slot(
+    machines: Machines, graph: Graph, outcome: Outcome, b: int, action: int, skip_forced: bool
+) -> None:
+    clock = machines.clock
+    before = clock[b, BOUND]
+    append(machines, b, action)
+    if skip_forced and clock[b, DONE] == clock[b, JOBS] - 1:
+        last = 0
+        while machines.job[b, last, START] >= 0:
+            last += 1
+        append(machines, b, last)
+    outcome.reward[b] = (before - clock[b, BOUND]) / clock[b, SCALE]
+    outcome.terminated[b] = clock[b, DONE] == clock[b, JOBS]
+    write_graph(machines, graph, b)
+    if outcome.terminated[b]:
+        graph.action_mask[b, 0] = 1  # a mask is never all zero, not even where no action is awaited
+
+
+@kernel
+def _step_batch(batch: _Batch, actions: NDArray[np.int64]) -> None:
+    """Step every slot; a negative action leaves its slot as it is, with reward 0."""
+    machines, graph, outcome, skip_forced = batch.machines, batch.graph, batch.outcome, batch.skip_forced
+    for b in range(actions.size):
+        if actions[b] >= 0:
+            _step_slot(machines, graph, outcome, b, actions[b], skip_forced)
+        else:
+            outcome.reward[b] = 0.0
+
+
+class TardinessEngine:
+    """`num_slots` single machines of at most the given number of jobs, stepped together.
+
+    Attributes:
+        schema: The decision graph's schema.
+        observation: The live buffers, batch axis first; overwritten by every step.
+        outcome: Reward and termination of each slot after the last step.
+    """
+
+    def __init__(self, num_slots: int, *, num_jobs: int, skip_forced: bool) -> None:
+        self._num_jobs, self._skip_forced = num_jobs, skip_forced
+        self.schema = tardiness_schema(num_jobs)
+        self.observation = self.schema.zeros(num_slots)
+        self._graph = graph_views(self.observation)
+        self._machines = make_machines(num_slots, num_jobs)
+        self.outcome = Outcome(np.zeros(num_slots), np.zeros(num_slots, np.bool_))
+        self._batch = _make_batch(self._machines, self._graph, self.outcome, skip_forced)
+        self._names = [""] * num_slots
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the slots' states: the kernels' view of the arrays has to be made anew."""
+        tokens = [self.clone(slot) for slot in range(len(self._names))]
+        return _rebuild, (self._num_jobs, self._skip_forced, self._names, tokens)
+
+    def load(self, slot: int, instance: TardinessInstance) -> None:
+        """Start `instance` in a slot. Raises `InvalidInstanceError` if it is larger than the engine."""
+        if not isinstance(instance, TardinessInstance):
+            raise InvalidInstanceError(f"{type(instance).__name__}; expected a TardinessInstance")
+        n = instance.num_jobs
+        if n > self._num_jobs:
+            raise InvalidInstanceError(
+                f"instance {instance.name!r} has {n} jobs; the environment was made for at most {self._num_jobs}"
+            )
+        processing, due = instance.processing, instance.due
+        sequence = construct(processing, due, False, False)
+        clock, job = self._machines.clock[slot], self._machines.job[slot]
+        clock[:] = 0
+        clock[JOBS], clock[WORK], clock[LONGEST] = n, processing.sum(), processing.max()
+        clock[SCALE] = max(1, total_tardiness(processing, due, sequence, n))
+        clock[BOUND] = np.maximum(0, processing - due).sum()
+        job[:n, PROCESSING], job[:n, DUE], job[:n, START] = processing, due, -1
+        job[:n, BY_SLACK] = np.argsort(due - processing, kind="stable")
+        job[:n, BY_PROCESSING] = np.argsort(processing, kind="stable")
+        job[:n, BY_DUE] = np.argsort(due, kind="stable")
+        _write_start(self._batch, slot)
+        self._names[slot] = instance.name
+
+    def step(self, actions: NDArray[np.int64]) -> None:
+        """Take one decision in each slot (B,); actions must be allowed, negative ones leave a slot untouched."""
+        _step_batch(self._batch, actions)
+
+    def objective(self, slot: int) -> float:
+        """Total tardiness of the jobs scheduled so far, time units."""
+        return float(self._machines.clock[slot, TARDINESS])
+
+    def lower_bound(self, slot: int) -> float:
+        """Lower bound of the total tardiness given the decisions so far, time units."""
+        return float(self._machines.clock[slot, BOUND])
+
+    def scale(self, slot: int) -> float:
+        """Total tardiness of the MDD sequence, at least 1: the unit of rewards."""
+        return float(self._machines.clock[slot, SCALE])
+
+    def num_decisions(self, slot: int) -> int:
+        """Decisions taken in the episode; the last job is no decision."""
+        clock = self._machines.clock[slot]
+        forced = self._skip_forced and clock[JOBS] > 1 and clock[DONE] == clock[JOBS]
+        return int(clock[DONE]) - int(forced)
+
+    def schedule(self, slot: int) -> Schedule:
+        """What is scheduled so far, in order of time."""
+        clock, job = self._machines.clock[slot], self._machines.job[slot]
+        jobs = np.flatnonzero(job[: clock[JOBS], START] >= 0)
+        jobs = jobs[np.argsort(job[jobs, START])]
+        start, zeros = job[jobs, START].astype(np.int64), np.zeros(jobs.size, np.int64)
+        return Schedule(jobs, zeros, zeros, start, start + job[jobs, PROCESSING], name=self._names[slot])
+
+    def clone(self, slot: int) -> tuple[NDArray[Any], ...]:
+        """A token that `restore` turns back into the slot's present state."""
+        return tuple(array[slot].copy() for array in self._arrays())
+
+    def restore(self, slot: int, token: tuple[NDArray[Any], ...]) -> None:
+        """Put a slot into the state a token was taken from, be it in this or another slot."""
+        for array, saved in zip(self._arrays(), token, strict=True):
+            array[slot] = saved
+
+    def copy_slots(self, source: NDArray[np.int64], target: NDArray[np.int64]) -> None:
+        """Put each slot of `target` (n,) into the present state of its partner in `source` (n,)."""
+        for array in self._arrays():
+            array[target] = array[source]
+        for one, other in zip(source, target, strict=True):
+            self._names[other] = self._names[one]
+
+    def _arrays(self) -> tuple[NDArray[Any], ...]:
+        return (*self._machines, *self._graph, *self.outcome)
+
+
+def _rebuild(
+    num_jobs: int, skip_forced: bool, names: list[str], tokens: list[tuple[NDArray[Any], ...]]
+) -> TardinessEngine:
+    """The engine that `TardinessEngine.__reduce__` took apart."""
+    engine = TardinessEngine(len(names), num_jobs=num_jobs, skip_forced=skip_forced)
+    engine._names = list(names)
+    for slot, token in enumerate(tokens):
+        engine.restore(slot, token)
+    return engine
