@@ -27,6 +27,7 @@ _JOBSHOP: Final = "makespan.envs.jobshop"
 _BLOCKING: Final = "makespan.envs.blocking"
 _TARDINESS: Final = "makespan.envs.tardiness"
 _SOC: Final = "makespan.envs.soc"
+_MEMORY: Final = "makespan.envs.memory"
 _FLEET: Final = "makespan.envs.fleet"
 
 ENVIRONMENTS: Final = (
@@ -61,6 +62,18 @@ ENVIRONMENTS: Final = (
         f"{_SOC}.family:SOC",
     ),
     EnvEntry(
+        "makespan/MemoryMapping-v0",
+        f"{_MEMORY}.mapping_env:MemoryMappingEnv",
+        f"{_MEMORY}.mapping_env:MemoryMappingVectorEnv",
+        f"{_MEMORY}.mapping_family:MEMORY_MAPPING",
+    ),
+    EnvEntry(
+        "makespan/MemoryAllocation-v0",
+        f"{_MEMORY}.allocation_env:MemoryAllocationEnv",
+        f"{_MEMORY}.allocation_env:MemoryAllocationVectorEnv",
+        f"{_MEMORY}.allocation_family:ALLOCATION",
+    ),
+    EnvEntry(
         "makespan/UAMFleet-v0",
         f"{_FLEET}.gymnasium_env:UAMFleetEnv",
         f"{_FLEET}.gymnasium_env:UAMFleetVectorEnv",
@@ -71,7 +84,7 @@ ENVIRONMENTS: Final = (
 # Plain Gymnasium environments: their actions are no candidates, so they belong to no family.
 PLAIN_ENVIRONMENTS: Final = (("makespan/AMoDRebalance-v0", "makespan.envs.amod.env:AMoDRebalanceEnv"),)
 
-# PettingZoo: environment type, id and entry point.
+# PettingZoo: kind of environment, id and entry point.
 AGENT_ENVIRONMENTS: Final = (
     ("aec", "makespan/uam_fleet-v0", f"{_FLEET}:env"),
     ("parallel", "makespan/uam_fleet-v0", f"{_FLEET}:parallel_env"),

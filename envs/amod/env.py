@@ -91,7 +91,7 @@ class AMoDRebalanceEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
     * v0: initial version.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
+    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012
 
     def __init__(
         self,
