@@ -4,6 +4,9 @@ The network reads a decision in two parts. An `InstanceBatch` holds whole graphs
 once per instance (or once per decision, if the encoder is asked to see dynamic task features). A `DecisionBatch` holds
 what changes with every decision: the nodes above the tasks, the frontier, and the candidates. `memory_graph` says
 which graph of the instance batch each decision belongs to, so that many decisions share one encoding.
+
+Where nodes come and go (`NodeType.sparse`), rows that are empty are left out and the others renumbered; such graphs
+are encoded once per decision.
 """
 
 from __future__ import annotations
@@ -48,7 +51,7 @@ class Edges:
 
 @dataclass(frozen=True, slots=True)
 class InstanceBatch:
-    """Whole graphs: nodes by type (the system left out), static edges, and each node's parent."""
+    """Whole graphs: nodes by type (the system left out), the edges that the deep encoder reads, and each node's parent."""
 
     nodes: dict[str, Nodes]
     edges: dict[str, Edges]
@@ -111,22 +114,56 @@ def static_edges(schema: GraphSchema) -> tuple[EdgeType, ...]:
 def frontier_edges(schema: GraphSchema) -> tuple[EdgeType, ...]:
     """Dynamic edge types from a node above the tasks to a task."""
     tasks = {node.name for node in task_types(schema)}
-    return tuple(edge for edge in schema.edges if not edge.static and edge.target in tasks)
+    return tuple(
+        edge for edge in schema.edges if not edge.static and edge.target in tasks and edge.source not in tasks
+    )
+
+
+def deep_edges(schema: GraphSchema, *, static_only: bool) -> tuple[EdgeType, ...]:
+    """Edge types that the deep encoder reads: the static ones, or all but the frontier.
+
+    The system's own edges are left out, as all nodes are pooled into it.
+    """
+    system = {node.name for node in schema.nodes if node.level == "system"}
+    frontier = {edge.name for edge in frontier_edges(schema)}
+    return tuple(
+        edge
+        for edge in schema.edges
+        if (edge.static or (not static_only and edge.name not in frontier))
+        and not system & {edge.source, edge.target}
+    )
+
+
+def parents_of(schema: GraphSchema) -> dict[str, str]:
+    """Node type -> its parent type, where that is not the system."""
+    system = {node.name for node in schema.nodes if node.level == "system"}
+    return {n.name: n.parent for n in schema.nodes if n.parent is not None and n.parent not in system}
+
+
+def changing_parts(schema: GraphSchema) -> list[str]:
+    """Names of nodes that come and go and of dynamic edges that are no frontier: what only `encode: step` can show."""
+    frontier = {edge.name for edge in frontier_edges(schema)}
+    edges = [edge.name for edge in schema.edges if not edge.static and edge.name not in frontier]
+    return [node.name for node in schema.nodes if node.sparse] + edges
 
 
 def instance_batch(schema: GraphSchema, observation: Arrays, *, static_only: bool) -> InstanceBatch:
     """The whole graphs of a batch of observations (leading axis B)."""
     types = [node for node in schema.nodes if node.level != "system"]
-    nodes = {node.name: _nodes(node, observation, static_only=static_only) for node in types}
+    places = {node.name: _Places.of(node, observation) for node in types}
+    nodes = {
+        node.name: _nodes(node, observation, places[node.name], static_only=static_only) for node in types
+    }
     edges = {}
-    for edge in static_edges(schema):
-        edges[edge.name] = _edges(edge, observation, nodes[edge.source].first, nodes[edge.target].first)
+    for edge in deep_edges(schema, static_only=static_only):
+        source, target = places[edge.source], places[edge.target]
+        ends = nodes[edge.source].first, nodes[edge.target].first
+        edges[edge.name] = _edges(edge, observation, source, target, *ends)
     parents = {}
-    for node in types:
-        if node.parent is not None:
-            rows = torch.from_numpy(_cut(observation[f"{node.name}_parent"], _counts(node, observation)))
-            own = nodes[node.name]
-            parents[node.name] = rows.long() + nodes[node.parent].first[own.graph]
+    for name, parent in parents_of(schema).items():
+        graph = nodes[name].graph
+        number = places[parent].number(graph.numpy(), places[name].cut(observation[f"{name}_parent"]))
+        parents[name] = torch.from_numpy(number) + nodes[parent].first[graph]
     return InstanceBatch(nodes, edges, parents, len(observation["action_mask"]))
 
 
@@ -146,16 +183,18 @@ def decision_batch(
     """
     num_graphs = len(observation["action_mask"])
     graph = torch.arange(num_graphs) if memory_graph is None else memory_graph
+    places = {node.name: _Places.of(node, observation) for node in schema.nodes}
     nodes, memory = {}, {}
     for node in upper_types(schema):
-        nodes[node.name] = own = _nodes(node, observation, static_only=False)
+        nodes[node.name] = own = _nodes(node, observation, places[node.name], static_only=False)
         if node.level != "system":
             local = torch.arange(own.graph.numel()) - own.first[own.graph]
             memory[node.name] = memory_first[node.name][graph[own.graph]] + local
     frontier = {}
     for edge in frontier_edges(schema):
-        target_first = memory_first[edge.target][graph]
-        frontier[edge.name] = _edges(edge, observation, nodes[edge.source].first, target_first)
+        source, target = places[edge.source], places[edge.target]
+        ends = nodes[edge.source].first, memory_first[edge.target][graph]
+        frontier[edge.name] = _edges(edge, observation, source, target, *ends)
     batch_row, slot = np.nonzero(observation["action_mask"])
     candidate_graph = torch.from_numpy(batch_row)
     columns = network_columns(schema.candidates.features)
@@ -163,7 +202,7 @@ def decision_batch(
     pointed = {}
     for column, name in enumerate(schema.candidates.points_at):
         first = nodes[name].first if name in nodes else memory_first[name][graph]
-        local = torch.from_numpy(pointers[:, column])
+        local = torch.from_numpy(places[name].number(batch_row, pointers[:, column]))
         pointed[name] = torch.where(local >= 0, local + first[candidate_graph], -1)
     critic = torch.from_numpy(np.asarray(observation["critic_x"])) if schema.critic_features else None
     return DecisionBatch(
@@ -179,38 +218,78 @@ def decision_batch(
     )
 
 
-def _counts(node: NodeType, observation: Arrays) -> NDArray[np.int64]:
-    counts: NDArray[np.int64] = np.asarray(observation[f"{node.name}_count"])[:, 0].astype(np.int64)
-    return counts
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Which rows of a padded node type are there, in each graph.
+
+    Attributes:
+        counts: (B,) nodes that are there.
+        present: (B, n) which rows those are; None where they are the first ones.
+        numbers: (B, n + 1) new number of each row, -1 for empty rows and for the pointer -1; None likewise.
+    """
+
+    counts: NDArray[np.int64]
+    present: NDArray[np.bool_] | None = None
+    numbers: NDArray[np.int64] | None = None
+
+    @classmethod
+    def of(cls, node: NodeType, observation: Arrays) -> _Places:
+        counts = np.asarray(observation[f"{node.name}_count"])[:, 0].astype(np.int64)
+        if not node.sparse:
+            return cls(counts)
+        mask = np.asarray(observation[f"{node.name}_mask"]) > 0
+        present = mask & (np.arange(mask.shape[1]) < counts[:, None])
+        numbers = np.full((len(mask), mask.shape[1] + 1), -1)
+        numbers[:, :-1] = np.where(present, np.cumsum(present, axis=1) - 1, -1)
+        return cls(present.sum(axis=1), present, numbers)
+
+    def cut(self, array: NDArray[Any]) -> NDArray[Any]:
+        """Rows (B, n, ...) that are there, flattened to (sum of counts, ...)."""
+        array = np.asarray(array)
+        if self.present is not None:
+            return array[self.present]
+        if (self.counts == array.shape[1]).all():
+            return array.reshape(-1, *array.shape[2:])
+        return array[np.arange(array.shape[1]) < self.counts[:, None]]
+
+    def number(self, graph: NDArray[np.int64], rows: NDArray[Any]) -> NDArray[np.int64]:
+        """New numbers (m,) of old rows (m,) in graphs (m,)."""
+        rows = rows.astype(np.int64)
+        return rows if self.numbers is None else self.numbers[graph, rows]
 
 
-def _cut(array: NDArray[Any], counts: NDArray[np.int64]) -> NDArray[Any]:
-    """Rows (B, n, ...) without the padding, flattened to (sum of counts, ...)."""
-    if (counts == array.shape[1]).all():
-        return array.reshape(-1, *array.shape[2:])
-    return array[np.arange(array.shape[1]) < counts[:, None]]
-
-
-def _nodes(node: NodeType, observation: Arrays, *, static_only: bool) -> Nodes:
-    counts = _counts(node, observation)
+def _nodes(node: NodeType, observation: Arrays, places: _Places, *, static_only: bool) -> Nodes:
     columns = network_columns(node.features, static_only=static_only)
-    x = _cut(np.asarray(observation[f"{node.name}_x"]), counts)
+    x = places.cut(observation[f"{node.name}_x"])
     if len(columns) < x.shape[1]:
         x = x[:, columns]
-    sizes = torch.from_numpy(counts)
+    sizes = torch.from_numpy(places.counts)
     first = torch.cumsum(sizes, 0) - sizes
-    graph = torch.repeat_interleave(torch.arange(len(counts)), sizes)
+    graph = torch.repeat_interleave(torch.arange(len(sizes)), sizes)
     return Nodes(torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32)), graph, first)
 
 
-def _edges(edge: EdgeType, observation: Arrays, source_first: Tensor, target_first: Tensor) -> Edges:
+def _edges(
+    edge: EdgeType,
+    observation: Arrays,
+    source_places: _Places,
+    target_places: _Places,
+    source_first: Tensor,
+    target_first: Tensor,
+) -> Edges:
+    """The used edges of a type, in the order of their sources where that order is not the given one already."""
     index = np.asarray(observation[f"{edge.name}_index"])
     graph, column = np.nonzero(index[:, 0] >= 0)
     rows = torch.from_numpy(graph)
-    source = torch.from_numpy(index[graph, 0, column].astype(np.int64)) + source_first[rows]
-    target = torch.from_numpy(index[graph, 1, column].astype(np.int64)) + target_first[rows]
+    source = torch.from_numpy(source_places.number(graph, index[graph, 0, column])) + source_first[rows]
+    target = torch.from_numpy(target_places.number(graph, index[graph, 1, column])) + target_first[rows]
     columns = network_columns(edge.features)
-    if not columns:
-        return Edges(source, target, torch.zeros(source.numel(), 0))
-    x = np.asarray(observation[f"{edge.name}_x"])[graph, column][:, columns]
-    return Edges(source, target, torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32)))
+    if columns:
+        features = np.asarray(observation[f"{edge.name}_x"])[graph, column][:, columns]
+        x = torch.from_numpy(np.ascontiguousarray(features, dtype=np.float32))
+    else:
+        x = torch.zeros(source.numel(), 0)
+    if not edge.static and bool((source[1:] < source[:-1]).any()):  # slots are filled in any order
+        order = torch.argsort(source, stable=True)
+        source, target, x = source[order], target[order], x[order]
+    return Edges(source, target, x)

@@ -18,7 +18,7 @@ from importlib.metadata import PackageNotFoundError, version
 from makespan.envs.core.errors import MakespanError
 
 Command = Callable[[argparse.Namespace], int]
-LISTS = ("envs", "rules", "solvers", "instances", "presets", "pretrained")
+LISTS = ("envs", "rules", "policies", "solvers", "instances", "presets", "pretrained")
 
 
 class UsageError(MakespanError, ValueError):
@@ -91,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
         ("train", "train an agent from a preset", _train_arguments),
         ("evaluate", "compare policies, rules and solvers on the same instances", _evaluate_arguments),
         ("solve", "solve one instance with a solver", _solve_arguments),
-        ("render", "draw the schedule of a policy as a Gantt chart", _render_arguments),
+        ("render", "draw the schedule of a policy", _render_arguments),
         ("bench", "measure speed beside other implementations", _bench_arguments),
         ("list", "list what the suite knows", _list_arguments),
     ):
@@ -112,7 +112,8 @@ def _parser() -> argparse.ArgumentParser:
 def _train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = "makespan train [--config PRESET] [--run DIR] [--resume] [--section.key VALUE ...]"
     parser.epilog = (
-        "Any key of the config can be overridden, e.g. --seed 7 --ppo.learning-rate 3e-4.\n"
+        "Any key of the config can be overridden, e.g. --seed 7 --ppo.learning-rate 3e-4, and entries of mappings\n"
+        "set, e.g. --env.options.sgs append --ppo.shapes.0.parameters.num-jobs 10.\n"
         "Example: makespan train --config jobshop_quickstart.yaml --seed 7"
     )
     parser.add_argument("-h", "--help", action="store_true", help="show this and every key of the config")
@@ -125,10 +126,9 @@ def _train_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
-        "Policies: a rule (spt), its schedule generation scheme (spt@active), the best of N (spt*32);\n"
-        "random; portfolio; a solver (cp_sat[time_limit=10]); a run folder or checkpoint (runs/x);\n"
-        "pretrained.\n"
-        "Further parameters of a --generator are given as --name value.\n"
+        "Policies: a rule (spt), in another mode of the environment (spt@active), the best of N (spt*32);\n"
+        "random; portfolio; a solver or registered policy with its options (cp_sat[time_limit=10]);\n"
+        "a run folder or checkpoint (runs/x); pretrained.\n"
         "Example: makespan evaluate makespan/JobShop-v0 --policies spt mwkr pretrained --instances ft06"
     )
     parser.add_argument("env_id", metavar="ENV_ID", help="environment, e.g. makespan/JobShop-v0")
@@ -153,7 +153,7 @@ def _solve_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "Example: makespan solve makespan/JobShop-v0 ft10 --time-limit 10 --gantt ft10.html"
     parser.add_argument("env_id", metavar="ENV_ID", help="environment, e.g. makespan/JobShop-v0")
     parser.add_argument("instance", metavar="INSTANCE", help="name or file of an instance")
-    parser.add_argument("--solver", default="cp_sat", help="see `makespan list solvers` (cp_sat)")
+    parser.add_argument("--solver", help="see `makespan list solvers` (default: the family's first)")
     parser.add_argument("--time-limit", type=_seconds, default=60.0, metavar="S", help="seconds (60)")
     parser.add_argument("--seed", type=_whole, default=0, help="of the solver (0)")
     parser.add_argument(
@@ -173,15 +173,17 @@ def _render_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--time-limit", type=_seconds, metavar="S", help="seconds a solver has")
     parser.add_argument("--out", default="-", metavar="F",
                         help=".html, .png, .pdf, .svg, .gif, or - for text (the default)")  # fmt: skip
+    parser.add_argument(
+        "--picture", metavar="NAME", help="one of the family's own pictures, where it has several"
+    )
 
 
 def _generator_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--generator", metavar="G", help="distribution of generated instances")
-    parser.add_argument("--num-jobs", type=_positive, metavar="N", help="jobs of a generated instance")
-    parser.add_argument(
-        "--num-machines", type=_positive, metavar="N", help="machines of a generated instance"
-    )
-    parser.set_defaults(takes_more=lambda args: args.generator is not None)
+    parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE",
+                        help="parameters of the generator, e.g. num_jobs=10")  # fmt: skip
+    parser.add_argument("--option", nargs="+", default=[], metavar="NAME=VALUE",
+                        help="keywords of the environment for every policy, e.g. skip_forced=false")  # fmt: skip
 
 
 def _bench_arguments(parser: argparse.ArgumentParser) -> None:

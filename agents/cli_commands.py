@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -10,11 +11,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 import gymnasium
-import yaml
 
 from makespan.agents.cli import UsageError, echo
 from makespan.agents.cli_lists import LISTINGS
-from makespan.agents.cli_pictures import SUFFIXES, check_output, draw
+from makespan.agents.cli_pictures import SUFFIXES, check_output, draw, family_pictures
 from makespan.envs.core.errors import MakespanError, UnknownNameError
 from makespan.envs.core.family import Family
 from makespan.envs.core.policy import Solution, Solver, solvers_of
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 PROGRAM: Final = "makespan train"
 DEFAULT_PRESET: Final = "jobshop_quickstart"
-TOLERANCE: Final = 1e-6  # objectives are sums of integers
 
 
 def train(args: argparse.Namespace) -> int:
@@ -53,9 +52,10 @@ def evaluate(args: argparse.Namespace) -> int:
     instances = [instance for name in args.instances for instance in family.find_instances(name)]
     check_output(args.json)
     check_output(args.csv)
-    env_kwargs = _env_kwargs(args, bool(instances))
+    env_kwargs, options = _env_kwargs(args, bool(instances)), _pairs("--option", args.option)
     policies = _with_samples(args.policies, args.samples, family)
-    result = _run(args, family, policies, instances or None, episodes=args.episodes, env_kwargs=env_kwargs)
+    given = {"env_kwargs": env_kwargs, "options": options}
+    result = _run(args, family, policies, instances or None, episodes=args.episodes, **given)
     if args.json:
         result.save_json(args.json)
     if args.csv:
@@ -76,7 +76,8 @@ def solve(args: argparse.Namespace) -> int:
     instance = _one_instance(family, args.instance)
     check_output(args.out, (".json", ".csv"))
     check_output(args.gantt, SUFFIXES)
-    solver = _solver(family, args.solver, {} if args.workers is None else {"workers": args.workers})
+    name = args.solver or next(iter(solvers_of(family.name)), "")
+    solver = _solver(family, name, {} if args.workers is None else {"workers": args.workers})
     solution = solver.solve(instance, args.time_limit, args.seed)
     objective = family.validate(instance, solution.schedule)
     for line in _solution_lines(family, instance, solution, objective):
@@ -86,9 +87,9 @@ def solve(args: argparse.Namespace) -> int:
     elif args.out:
         solution.schedule.to_csv(args.out)
     if args.gantt:
-        title = f"{instance.name}: {args.solver}, {family.objective} {_text(objective)} {family.unit}"
-        draw(solution.schedule, args.gantt, title=title, reference=_best_known(family, instance))
-    return 0 if abs(objective - solution.objective) < TOLERANCE else 1
+        title = f"{instance.name}: {name}, {family.objective} {_text(objective)} {family.unit}"
+        draw(solution.schedule, args.gantt, title=title, reference=_makespan_reference(family, instance))
+    return 0 if _same(objective, solution.objective) else 1
 
 
 def render(args: argparse.Namespace) -> int:
@@ -96,11 +97,21 @@ def render(args: argparse.Namespace) -> int:
     family = get_family(args.env_id)
     check_output(args.out, SUFFIXES)
     instances = [_one_instance(family, args.instance)] if args.instance else None
-    env_kwargs = _env_kwargs(args, instances is not None)
-    result = _run(args, family, [args.policy], instances, episodes=1, env_kwargs=env_kwargs)
+    env_kwargs, options = _env_kwargs(args, instances is not None), _pairs("--option", args.option)
+    result = _run(args, family, [args.policy], instances, episodes=1, env_kwargs=env_kwargs, options=options)
     row = result.rows[0]
     title = f"{row.instance}: {row.policy}, {family.objective} {_text(row.objective)} {family.unit}"
-    draw(result.schedules[row.policy, row.instance], args.out, title=title, reference=row.best_known)
+    instance = result.problems[row.instance]
+    page, picture = family_pictures(family, args.picture)
+    draw(
+        result.schedules[row.policy, row.instance],
+        args.out,
+        title=title,
+        reference=_makespan_reference(family, instance),
+        instance=instance,
+        page=page,
+        picture=picture,
+    )
     if args.out != "-":
         echo(title)
     return 0 if row.valid else 1
@@ -170,6 +181,7 @@ def _run(
     *,
     episodes: int,
     env_kwargs: Mapping[str, Any],
+    options: Mapping[str, Any],
 ) -> Evaluation:
     """The paired evaluation, with what the commands that use it have in common."""
     from makespan.agents.evaluation import evaluate as run
@@ -183,6 +195,7 @@ def _run(
         episodes=episodes,
         seed=args.seed,
         env_kwargs=env_kwargs,
+        options=options,
         load_policy=_load_policy,
         **time_limit,
     )
@@ -204,10 +217,10 @@ def _with_samples(policies: Sequence[str], samples: Sequence[int], family: Famil
 
 
 def _env_kwargs(args: argparse.Namespace, named: bool) -> dict[str, Any]:
-    """Keywords of the generator, from the options and from what argparse did not know."""
-    sizes = {"num_jobs": args.num_jobs, "num_machines": args.num_machines}
-    given = {"generator": args.generator, **sizes, **_pairs(args.rest)}
-    keywords = {key: value for key, value in given.items() if value is not None}
+    """Keywords of the generator."""
+    keywords = _pairs("--set", args.set)
+    if args.generator is not None:
+        keywords = {"generator": args.generator, **keywords}
     if keywords and named:
         raise UsageError(
             f"{', '.join(keywords)}: given together with named instances; expected one of the two"
@@ -223,16 +236,17 @@ def _env_kwargs(args: argparse.Namespace, named: bool) -> dict[str, Any]:
     return keywords
 
 
-def _pairs(words: Sequence[str]) -> dict[str, Any]:
-    """`--name value` and `--name=value` words as keywords, values read as YAML."""
-    split = [part for word in words for part in (word.split("=", 1) if word.startswith("--") else [word])]
-    if len(split) % 2:
-        raise UsageError(f"{split[-1]!r} stands alone; expected --name value")
+def _pairs(option: str, words: Sequence[str]) -> dict[str, Any]:
+    """`name=value` words as keywords, values read as YAML."""
+    from makespan.agents.yaml_text import read_value
+
     pairs: dict[str, Any] = {}
-    for option, value in zip(split[::2], split[1::2], strict=True):
-        if not option.startswith("--"):
-            raise UsageError(f"unexpected {option!r}; expected --name value")
-        pairs[option[2:].replace("-", "_")] = yaml.safe_load(value)
+    for word in words:
+        name, equals, value = word.partition("=")
+        key = name.replace("-", "_")
+        if not equals or not key.isidentifier():
+            raise UsageError(f"{option} {word}: expected name=value")
+        pairs[key] = read_value([value])
     return pairs
 
 
@@ -261,7 +275,10 @@ def _solution_lines(
     objective: float,
 ) -> list[str]:
     """What the solver found, in the validator's numbers."""
-    bound = float(max(family.lower_bound(instance), solution.bound or 0.0))
+    bounds = [float(family.lower_bound(instance))]
+    bounds += [] if solution.bound is None else [float(solution.bound)]
+    maximises = family.sense == "max"
+    bound = min(bounds) if maximises else max(bounds)
     lines = [
         f"instance  {instance.name}",
         f"{family.objective:<9} {_text(objective)} {family.unit} (validated)",
@@ -270,18 +287,32 @@ def _solution_lines(
     ]
     best = family.best_known(instance)
     if best is not None:
-        gap = 100.0 * (objective / best.upper - 1.0)
-        kind = "the optimum" if best.proved else f"best known, lower bound {_text(best.lower)}"
-        lines.append(f"gap       {gap:.2f} % to {_text(best.upper)} ({kind}; {best.source})")
-    elif bound > 0:
-        lines.append(f"gap       {100.0 * (objective / bound - 1.0):.2f} % to the bound")
-    if abs(objective - solution.objective) >= TOLERANCE:
+        value, limit = (best.lower, best.upper) if maximises else (best.upper, best.lower)
+        side = "upper" if maximises else "lower"
+        kind = "the optimum" if best.proved else f"best known, {side} bound {_text(limit)}"
+        gap = _gap(family, objective, value)
+        lines.append(f"gap       {gap:.2f} % to {_text(value)} ({kind}; {best.source})")
+    elif 0 < bound < math.inf:
+        lines.append(f"gap       {_gap(family, objective, bound):.2f} % to the bound")
+    if not _same(objective, solution.objective):
         lines.append(f"MISMATCH  the solver claims {_text(solution.objective)}")
     return lines
 
 
-def _best_known(family: Family, instance: Any) -> float | None:
-    best = family.best_known(instance)
+def _gap(family: Family, objective: float, reference: float) -> float:
+    """How far an objective is from a reference, in percent of it; negative where it is better."""
+    above = 100.0 * (objective / reference - 1.0)
+    return -above if family.sense == "max" else above
+
+
+def _same(objective: float, claimed: float) -> bool:
+    """Equal but for rounding: objectives are sums of integers, or means of such sums."""
+    return math.isclose(objective, claimed, rel_tol=1e-9, abs_tol=1e-6)
+
+
+def _makespan_reference(family: Family, instance: Any) -> float | None:
+    """The best known makespan, which a Gantt chart can show; None where the objective is another."""
+    best = family.best_known(instance) if family.objective == "makespan" else None
     return None if best is None else float(best.upper)
 
 

@@ -21,7 +21,7 @@ def environments(full: bool) -> Rows:
     """Ids with family and objective."""
     for env_id in env_ids():
         family = get_family(env_id)
-        yield env_id, f"{family.name}, minimises the {family.objective} ({family.unit})"
+        yield env_id, f"{family.name}, {family.sense}imises the {family.objective} ({family.unit})"
 
 
 def rules(full: bool) -> Rows:
@@ -31,7 +31,16 @@ def rules(full: bool) -> Rows:
     for family in _families():
         for name, rule in rules_of(family.name).items():
             meaning = (rule.priority.__doc__ or "").strip().partition("\n")[0]
-            yield name, f"{meaning} {rule.citation}".strip()
+            yield name, f"{family.name}: {meaning} {rule.citation}".strip()
+
+
+def policies(full: bool) -> Rows:
+    """Policies that are no rules, with their sources."""
+    from makespan.envs.core.policy import policies_of
+
+    for family in _families():
+        for name, policy in policies_of(family.name).items():
+            yield name, f"{family.name}: {policy.citation}"
 
 
 def solvers(full: bool) -> Rows:
@@ -40,7 +49,7 @@ def solvers(full: bool) -> Rows:
 
     for family in _families():
         for name, solver in solvers_of(family.name).items():
-            yield name, solver.citation
+            yield name, f"{family.name}: {solver.citation}"
 
 
 def instances(full: bool) -> Rows:
@@ -71,6 +80,7 @@ def pretrained(full: bool) -> Rows:
 LISTINGS: Final[dict[str, Callable[[bool], Rows]]] = {
     "envs": environments,
     "rules": rules,
+    "policies": policies,
     "solvers": solvers,
     "instances": instances,
     "presets": presets,

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from makespan.agents.cli import UsageError, echo
+from makespan.envs.core.errors import UnknownNameError
+from makespan.envs.core.family import Family
 from makespan.envs.core.schedule import Schedule
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Page = Callable[[Any, Schedule], str]
+Picture = Callable[[Any, Schedule], "Figure"]
 
 FIGURES: Final = (".png", ".pdf", ".svg")
 SUFFIXES: Final = (".html", ".gif", *FIGURES)
@@ -35,14 +43,34 @@ def check_output(path: str | None, suffixes: tuple[str, ...] | None = None) -> N
         raise UsageError(f"{path}: the folder {Path(path).parent} does not exist")
 
 
-def draw(schedule: Schedule, out: str, *, title: str, reference: float | None = None) -> None:
+def family_pictures(family: Family, name: str | None) -> tuple[Page | None, Picture | None]:
+    """What a family draws of its own: its page, and its picture of that name (the first if None)."""
+    pictures = family.pictures or {}
+    if name is not None and name not in pictures:
+        raise UnknownNameError(f"{family.name} picture", name, pictures)
+    return family.html, pictures[name] if name else next(iter(pictures.values()), None)
+
+
+def draw(
+    schedule: Schedule,
+    out: str,
+    *,
+    title: str,
+    reference: float | None = None,
+    instance: Any = None,
+    page: Page | None = None,
+    picture: Picture | None = None,
+) -> None:
     """Draw a schedule.
 
     Args:
         schedule: What to draw.
         out: Where to: a path that `check_output(path, SUFFIXES)` accepts, or `-`.
-        title: Heading.
+        title: Heading of a Gantt chart.
         reference: A makespan to compare with, where the format shows one.
+        instance: What the schedule solves, for what follows.
+        page: Makes the HTML, instead of the Gantt page.
+        picture: Draws the figure, instead of the Gantt chart.
     """
     from makespan.envs.core import gantt
     from makespan.envs.core.gantt_text import supports_colour
@@ -51,9 +79,12 @@ def draw(schedule: Schedule, out: str, *, title: str, reference: float | None = 
     if out == "-":
         echo(gantt.ansi(schedule, colour=supports_colour(sys.stdout), title=title))
     elif suffix == ".html":
-        Path(out).write_text(gantt.html(schedule, title=title, reference=reference), encoding="utf-8")
+        text = page(instance, schedule) if page else gantt.html(schedule, title=title, reference=reference)
+        Path(out).write_text(text, encoding="utf-8")
     elif suffix == ".gif":
         gantt.save_gif(frames(schedule, title), out, FRAMES_PER_SECOND)
+    elif picture is not None:
+        picture(instance, schedule).savefig(out)
     else:
         gantt.figure(schedule, title=title, reference=reference).savefig(out)
 

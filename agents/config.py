@@ -7,11 +7,11 @@ is skipped, so that one schema serves pure imitation, pure reinforcement learnin
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any, Final, Literal, cast
+from typing import Any, Literal, cast
 
 import yaml
 
@@ -26,9 +26,12 @@ from makespan.agents.typed_config import (
     build,
     plain,
 )
+from makespan.agents.yaml_text import read_yaml
 from makespan.envs.core.errors import UnknownNameError
 
-ScheduleGeneration = Literal["active", "non_delay", "non_delay_wait", "append"]
+Scalar = bool | int | float | str
+Options = Mapping[str, Scalar]  # keywords of an environment
+Parameters = Mapping[str, Scalar | tuple[Scalar, ...]]  # of a generator
 LearningRateSchedule = Literal["constant", "linear", "cosine", "rex", "uba", "refined"]
 
 
@@ -38,11 +41,11 @@ class EnvConfig(Checked):
 
     Attributes:
         id: Gymnasium id; its family decides which rules, solvers and instances are meant.
-        sgs: Schedule generation scheme: which operations may come next.
+        options: Keywords of the environment, e.g. `{sgs: active}`.
     """
 
     id: str = "makespan/JobShop-v0"
-    sgs: ScheduleGeneration = "active"
+    options: Options = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -50,20 +53,32 @@ class ShapeConfig(Checked):
     """A distribution of instances of one shape.
 
     Attributes:
-        generator: Name of the generator.
-        num_jobs: Jobs of an instance.
-        num_machines: Machines of an instance.
+        generator: Name of the family's generator.
+        parameters: Of the generator, e.g. `{num_jobs: 6, num_machines: 6}`.
         count: Instances to draw; in self-labelling and PPO, which draw without end, the share of this shape.
-        teacher: Solver whose schedules are imitated.
-        time_limit_s: Seconds the teacher has for one instance.
+        teacher: Who is imitated: a solver, rule or registered policy of the family, as on the command line.
+        time_limit_s: Seconds a solver has for one instance.
     """
 
-    generator: str = "uniform"
-    num_jobs: PositiveInt = 6
-    num_machines: PositiveInt = 6
+    generator: str
+    parameters: Parameters = field(default_factory=dict)
     count: PositiveInt = 1
-    teacher: Literal["cp_sat", "tabu_search"] = "cp_sat"
+    teacher: str = ""
     time_limit_s: Positive = 10.0
+
+    @property
+    def name(self) -> str:
+        """The distribution in short: `uniform-6x6`, or with names where sizes alone do not say it."""
+        values = self.parameters.values()
+        if all(type(value) is int for value in values):
+            text = "x".join(map(str, values))
+        else:
+            text = ",".join(f"{key}={_short(value)}" for key, value in self.parameters.items())
+        return f"{self.generator}-{text}" if text else self.generator
+
+
+def _short(value: object) -> str:
+    return "..".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 Shapes = tuple[ShapeConfig, ...]
@@ -92,10 +107,11 @@ class NetworkConfig(Checked):
 
 @dataclass(frozen=True)
 class ImitationConfig(Checked):
-    """Behaviour cloning of a solver, then DAgger: the solver corrects the states the student itself reaches.
+    """Behaviour cloning of a teacher, then DAgger: the teacher corrects the states the student itself reaches.
 
     Attributes:
-        shapes: Instances the teacher solves; none switches imitation off.
+        shapes: Instances with their teachers: solvers give schedules, rules and registered policies what they would do
+            in every state. None switches imitation off.
         epochs: Passes over the labels.
         batch_size: Decisions in a minibatch.
         instances_per_batch: Instances they come from; decisions of one instance share its encoding.
@@ -106,6 +122,7 @@ class ImitationConfig(Checked):
         label_smoothing: Probability spread over the other candidates.
         dagger_rounds: Rounds of relabelling the student's own states.
         dagger_shapes: Instances of each round; none means `shapes`.
+        dagger_beta: In round r, a rule or policy takes each decision itself with this probability to the power r.
         dagger_epochs: Passes over the enlarged labels after each round.
         workers: Processes that solve; 0 means one for each core.
         cache_dir: Folder that keeps labels between runs; empty means no cache.
@@ -122,6 +139,7 @@ class ImitationConfig(Checked):
     label_smoothing: Fraction = 0.0
     dagger_rounds: Count = 0
     dagger_shapes: Shapes = ()
+    dagger_beta: Fraction = 0.5
     dagger_epochs: PositiveInt = 5
     workers: Count = 0
     cache_dir: str = ""
@@ -182,7 +200,12 @@ class PPOConfig(Checked):
         epochs: Passes over each rollout.
         learning_rate: Initial rate of Adam.
         schedule: How the rate falls over the decisions.
-        gamma: Discount for each decision.
+        gamma: Discount for each decision, or for each unit of elapsed time.
+        discount: Which of the two; the environment says what a unit is, and steps of no length are not discounted.
+        episodes_per_instance: Episodes on each instance, all in the same world.
+        baseline: What a return is compared with: the critic's estimate (GAE), or the mean return of the other episodes on
+            the same instance at the same time, which needs several of them.
+        reward_scale: Rewards are divided by it; 0 divides by the running standard deviation of discounted returns.
         gae_lambda: Decay of generalised advantage estimation.
         clip: Clip range of the probability ratio.
         entropy: Initial entropy bonus, of the entropy divided by log(number of allowed candidates).
@@ -204,6 +227,10 @@ class PPOConfig(Checked):
     learning_rate: Positive = 2e-4
     schedule: LearningRateSchedule = "linear"
     gamma: Fraction = 1.0
+    discount: Literal["decision", "time"] = "decision"
+    episodes_per_instance: PositiveInt = 1
+    baseline: Literal["critic", "instance"] = "critic"
+    reward_scale: NonNegative = 1.0
     gae_lambda: Fraction = 0.95
     clip: Positive = 0.2
     entropy: NonNegative = 0.01
@@ -219,6 +246,8 @@ class PPOConfig(Checked):
         super().__post_init__()
         if self.total_decisions and not self.shapes:
             raise ConfigError("shapes: empty; expected at least one shape where total_decisions > 0")
+        if self.baseline == "instance" and self.episodes_per_instance < 2:
+            raise ConfigError("episodes_per_instance: 1; expected at least 2 where baseline is instance")
         if self.minibatch_size > self.num_envs * self.num_steps:
             most = self.num_envs * self.num_steps
             raise ConfigError(
@@ -240,7 +269,7 @@ class EvaluationConfig(Checked):
         episodes: Generated instances of each shape.
         seed: Of the generated instances; unlike any training seed.
         instances: Names, sets, globs or paths of benchmark instances.
-        rules: Dispatching rules.
+        rules: Dispatching rules and other policies that were not trained.
         solvers: Solvers.
         samples: Best-of-N sample sizes.
         temperatures: Tried on validation instances; the best is used for sampling.
@@ -251,7 +280,7 @@ class EvaluationConfig(Checked):
     episodes: Count = 100
     seed: Count = 1_000_003
     instances: tuple[str, ...] = ()
-    rules: tuple[str, ...] = ("spt", "mwkr")
+    rules: tuple[str, ...] = ("random",)
     solvers: tuple[str, ...] = ()
     samples: tuple[PositiveInt, ...] = (32,)
     temperatures: tuple[Positive, ...] = (0.1, 0.25, 0.5, 1.0)
@@ -320,7 +349,7 @@ def preset_text(name: str) -> str:
 def from_yaml(text: str, source: str = "config") -> TrainConfig:
     """The config in a YAML text; `source` names it in messages."""
     try:
-        return from_dict(yaml.load(text, _Loader))  # a SafeLoader
+        return from_dict(read_yaml(text))
     except yaml.YAMLError as error:
         raise ConfigError(f"{source}: not YAML: {' '.join(str(error).split())}") from error
     except ConfigError as error:
@@ -345,22 +374,14 @@ def to_yaml(config: TrainConfig) -> str:
 def apply_overrides(config: TrainConfig, arguments: Sequence[str], program: str = "train") -> TrainConfig:
     """The config with dotted command-line options such as `--ppo.learning-rate 3e-4` applied.
 
-    Unknown or ill-typed options print the nearest ones and exit with status 2, `--help` prints all of them.
+    Entries of mappings are set in the same way, be they there already or not: `--env.options.sgs active`,
+    `--ppo.shapes.0.parameters.num-jobs 10`; their values are read as YAML, several words as a list. Unknown or ill-typed
+    options print the nearest ones and exit with status 2, `--help` prints all of them.
     """
     import tyro
 
-    return tyro.cli(TrainConfig, prog=program, default=config, args=list(arguments))
+    from makespan.agents.overrides import set_entries
 
-
-class _Loader(yaml.SafeLoader):
-    """A safe loader that reads 1e-4 as a number, as YAML 1.2 does, and refuses a key given twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [key.value for key, _ in node.value]
-        if twice := {key for key in keys if keys.count(key) > 1}:
-            raise ConfigError(f"key given twice: {', '.join(map(str, sorted(twice)))}")
-        return super().construct_mapping(node, deep)
-
-
-_EXPONENT: Final = re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$")
-_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+0123456789"))
+    config, rest = set_entries(config, arguments)
+    config = from_dict(to_dict(config))  # which checks the values that were set
+    return tyro.cli(TrainConfig, prog=program, default=config, args=rest)

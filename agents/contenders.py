@@ -1,10 +1,11 @@
 """Who is compared: policies as they are named on the command line, and how to set them to work.
 
-spt                        a dispatching rule, in the non-delay schedule mode
-spt_twkr@active            the same in another schedule mode
+spt                        a dispatching rule, in the mode where the family's rules are at home
+spt_twkr@active            the same in another mode of the environment
 spt_twkr*128               the best of 128 schedules: the rule itself and 127 with noise on its priorities
 random  portfolio          uniform choice; the best schedule of all rules
-runs/x  pretrained         a trained policy, in the schedule mode it was trained in
+planner[horizon=5]         a registered policy that plans, searches or remembers, with its options; `*N` with N seeds
+runs/x  pretrained         a trained policy, with the environment's options it was trained with
 runs/x*32                  the best of 32 schedules: the greedy one and 31 samples at the tuned temperature
 cp_sat[time_limit=10]      a solver with its options
 gnn=runs/a+runs/b+runs/c   several training runs of one method, listed one by one and summarised as `gnn`
@@ -17,24 +18,31 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from makespan.envs.core.errors import MakespanError, UnknownNameError
+from makespan.envs.core.family import Family
 from makespan.envs.core.graph import GraphSchema
-from makespan.envs.core.policy import Policy, RandomPolicy, RulePolicy, get_rule, rules_of, solvers_of
+from makespan.envs.core.policy import (
+    Policy,
+    PolicyEntry,
+    RandomPolicy,
+    RulePolicy,
+    get_rule,
+    policies_of,
+    rules_of,
+    solvers_of,
+)
 
 NOISE: Final = 0.2  # sigma of the log-normal noise on a rule's priorities in best-of-N
-DEFAULT_SGS: Final[Mapping[str, str]] = {
-    "jobshop": "non_delay"
-}  # a rule's schedule mode, where a family has any
 PRETRAINED: Final = "pretrained"
 
-Kind = Literal["rule", "random", "portfolio", "learned", "solver"]
+Kind = Literal["rule", "random", "portfolio", "policy", "learned", "solver"]
 OptionValue = str | int | float | bool | None
 MakePolicy = Callable[[GraphSchema, bool, int], Policy]  # (schema, greedy, seed)
 
 _GRAMMAR: Final = re.compile(
-    r"(?P<name>[^\[\]@*+=]+)(\[(?P<options>[^\[\]]*)\])?(@(?P<sgs>[a-z_]+))?(\*(?P<samples>[0-9]+))?"
+    r"(?P<name>[^\[\]@*+=]+)(\[(?P<options>[^\[\]]*)\])?(@(?P<mode>[A-Za-z0-9_]+))?(\*(?P<samples>[0-9]+))?"
 )
 
 
@@ -46,8 +54,8 @@ class PolicyFactory(Protocol):
     """A trained policy, ready to be set to work on instances of any size."""
 
     @property
-    def sgs(self) -> str | None:
-        """Schedule mode it was trained in; None where the family has none."""
+    def options(self) -> Mapping[str, Any]:
+        """Keywords of the environment it was trained in."""
         ...
 
     def build(self, schema: GraphSchema, *, greedy: bool, seed: int) -> Policy:
@@ -72,15 +80,15 @@ class PolicySpec:
         kind: What it is.
         name: Name of the rule or solver, or the run folder.
         samples: Schedules to take the best of.
-        sgs: Schedule mode, None for the default of its kind.
-        options: A solver's options.
+        mode: Mode of the environment, None for the default of its kind.
+        options: Of a solver or a registered policy.
     """
 
     text: str
     kind: Kind
     name: str
     samples: int = 1
-    sgs: str | None = None
+    mode: str | None = None
     options: tuple[tuple[str, OptionValue], ...] = ()
 
 
@@ -90,42 +98,42 @@ class Contender:
 
     Attributes:
         spec: How it was asked for.
-        sgs: Schedule mode to make the environment in, None for the environment's default.
+        options: Keywords to make the environment with.
         makers: One for each policy it takes the best of: a single one, but for a portfolio.
     """
 
     spec: PolicySpec
-    sgs: str | None
+    options: Mapping[str, Any]
     makers: tuple[MakePolicy, ...]
 
 
 def parse_policy(text: str, family: str) -> PolicySpec:
-    """Read one policy string `name[options]@schedule_mode*samples`.
+    """Read one policy string `name[options]@mode*samples`.
 
     Args:
         text: The string; see the module's docstring.
         family: Family whose rules and solvers are meant.
 
     Raises:
-        PolicySpecError: The string is malformed, or asks a solver for samples or a schedule mode.
-        UnknownNameError: No rule, solver or run folder has that name; the message names the nearest.
+        PolicySpecError: The string is malformed, or asks a solver for samples or a mode.
+        UnknownNameError: No rule, solver, registered policy or run folder has that name; the message names the nearest.
     """
     match = _GRAMMAR.fullmatch(text.strip())
     if match is None:
-        raise PolicySpecError(f"policy {text!r}; expected name[option=value,...]@schedule_mode*samples")
+        raise PolicySpecError(f"policy {text!r}; expected name[option=value,...]@mode*samples")
     name = match["name"].strip()
     kind = _kind_of(name, family)
     options = _read_options(text, match["options"])
     samples = int(match["samples"] or 1)
     if samples < 1:
         raise PolicySpecError(f"policy {text!r}: {samples} samples; expected at least 1")
-    if kind == "solver" and (match["sgs"] or match["samples"]):
-        raise PolicySpecError(f"policy {text!r}: a solver takes neither a schedule mode nor samples")
+    if kind == "solver" and (match["mode"] or match["samples"]):
+        raise PolicySpecError(f"policy {text!r}: a solver takes neither a mode nor samples")
     if kind == "portfolio" and match["samples"]:
         raise PolicySpecError(f"policy {text!r}: a portfolio has one schedule for each rule, no samples")
-    if kind != "solver" and match["options"] is not None:
-        raise PolicySpecError(f"policy {text!r}: only solvers take options")
-    return PolicySpec(text.strip(), kind, name, samples, match["sgs"], options)
+    if kind not in ("solver", "policy") and match["options"] is not None:
+        raise PolicySpecError(f"policy {text!r}: only solvers and registered policies take options")
+    return PolicySpec(text.strip(), kind, name, samples, match["mode"], options)
 
 
 def parse_policies(
@@ -153,19 +161,60 @@ def parse_policies(
 
 
 def make_contender(
-    spec: PolicySpec, family: str, env_id: str, load_policy: LoadPolicy | None = None
+    spec: PolicySpec,
+    family: Family,
+    env_id: str,
+    load_policy: LoadPolicy | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> Contender:
-    """Set a policy that acts in environments to work; trained ones are loaded with `load_policy`."""
+    """Set a policy that acts in environments to work.
+
+    Args:
+        spec: The policy.
+        family: Its family.
+        env_id: Where it acts.
+        load_policy: Finds trained policies.
+        options: Keywords of the environment for every contender; what a policy was trained with and a mode that was
+            asked for come first, a rule's own mode last.
+
+    Raises:
+        PolicySpecError: There is no `load_policy` to find it, or the family has no modes.
+    """
+    asked: dict[str, Any] = {}
+    if spec.mode is not None:
+        if family.mode is None:
+            raise PolicySpecError(f"policy {spec.text!r}: {family.name} environments have no modes")
+        asked[family.mode] = spec.mode
+    given = dict(options or {})
     if spec.kind == "learned":
         if load_policy is None:
             raise PolicySpecError(f"policy {spec.text!r}: trained policies need a `load_policy` function")
         factory = load_policy(spec.name, env_id)
-        return Contender(spec, spec.sgs or factory.sgs, (_learned_maker(factory),))
-    sgs = spec.sgs or DEFAULT_SGS.get(family)
+        return Contender(spec, {**given, **factory.options, **asked}, (_learned_maker(factory),))
+    home = {} if family.mode is None or family.rule_mode is None else {family.mode: family.rule_mode}
+    return Contender(spec, {**home, **given, **asked}, tuple(_makers(spec, family.name)))
+
+
+def _makers(spec: PolicySpec, family: str) -> list[MakePolicy]:
+    """How to make what needs no training; several for a portfolio."""
     if spec.kind == "random":
-        return Contender(spec, sgs, (lambda schema, greedy, seed: RandomPolicy(seed),))
+        return [lambda schema, greedy, seed: RandomPolicy(seed)]
+    if spec.kind == "policy":
+        return [_policy_maker(spec, policies_of(family)[spec.name])]
     names = sorted(rules_of(family)) if spec.kind == "portfolio" else [spec.name]
-    return Contender(spec, sgs, tuple(_rule_maker(family, name) for name in names))
+    return [_rule_maker(family, name) for name in names]
+
+
+def _policy_maker(spec: PolicySpec, entry: PolicyEntry) -> MakePolicy:
+    options = dict(spec.options)
+
+    def make(schema: GraphSchema, greedy: bool, seed: int) -> Policy:
+        try:
+            return entry.load(schema, seed=seed, **options)
+        except (TypeError, ValueError, ImportError) as error:
+            raise PolicySpecError(f"policy {spec.text!r}: {error}") from error
+
+    return make
 
 
 def _rule_maker(family: str, name: str) -> MakePolicy:
@@ -189,13 +238,15 @@ def _kind_of(name: str, family: str) -> Kind:
         return "rule"
     if name in solvers_of(family):
         return "solver"
+    if name in policies_of(family):
+        return "policy"
     if name == "random":
         return "random"
     if name == "portfolio":
         return "portfolio"
     if name == PRETRAINED or Path(name).exists():
         return "learned"
-    known = [*rules_of(family), *solvers_of(family), "random", "portfolio", PRETRAINED]
+    known = [*rules_of(family), *solvers_of(family), *policies_of(family), "random", "portfolio", PRETRAINED]
     parent = Path(name).parent
     if "/" in name and parent.is_dir():
         known = [str(neighbour) for neighbour in parent.iterdir()]

@@ -37,7 +37,7 @@ def dagger_labels(
     workers: int = 0,
     cache_dir: str | Path = "",
 ) -> list[Labels]:
-    """What the teacher makes of states that the student reaches, on instances that no other round has seen.
+    """What the solver makes of states that the student reaches, on instances that no other round has seen.
 
     Args:
         network: The student.
@@ -52,11 +52,14 @@ def dagger_labels(
     Raises:
         MakespanError: Nothing completes schedules of this family, or a worker died.
     """
+    if not shapes:
+        return []
     if family.complete is None:
         raise MakespanError(
-            f"nothing completes a {family.name} schedule that was begun; set imitation.dagger_rounds to 0"
+            f"nothing completes a {family.name} schedule that was begun; set imitation.dagger_rounds to 0, or let a rule "
+            "or registered policy teach"
         )
-    finish = Finish(family.complete, family.validate)
+    finish = Finish(family.complete, family.validate, family.sense)
 
     def tasks(chunk: Chunk) -> Iterator[Task]:
         instances = chunk.instances()
@@ -74,7 +77,7 @@ def dagger_labels(
         tasks,
         workers=workers,
         cache_dir=cache_dir,
-        student=f"{round_number}-{env.id}-{env.sgs}-{digest(network.state_dict())}",
+        student=f"{round_number}-{env.id}-{sorted(env.options.items())}-{digest(network.state_dict())}",
     )
 
 
@@ -113,7 +116,7 @@ def roll_out(
     network: ActorCritic, env: EnvConfig, instances: Sequence[Any], rng: np.random.Generator
 ) -> list[Cut]:
     """Play instances of one shape greedily, each cut at a decision drawn uniformly from its own."""
-    batch = make_batch(env.id, env.sgs, instances)
+    batch = make_batch(env.id, env.options, instances)
     student = LearnedPolicy(network)
     observation, _ = batch.reset(seed=0)
     running = np.ones(len(instances), np.bool_)
@@ -127,7 +130,7 @@ def roll_out(
             cut[slot], pasts[slot] = len(actions), batch.schedule(slot)
         action = student.act(observation)
         actions.append(action)
-        observation, _, terminated, _, _ = batch.step(action)
-        running &= ~terminated
+        observation, _, terminated, truncated, _ = batch.step(action)
+        running &= ~(terminated | truncated)
     played = np.array(actions)  # (steps, I)
     return [Cut(played[: cut[slot], slot], past, batch.schedule(slot)) for slot, past in enumerate(pasts)]

@@ -19,9 +19,10 @@ from makespan.agents.batch import (
     DecisionBatch,
     Edges,
     InstanceBatch,
+    deep_edges,
     frontier_edges,
     network_columns,
-    static_edges,
+    parents_of,
     upper_types,
 )
 from makespan.envs.core.graph import GraphSchema
@@ -56,17 +57,18 @@ class Memory:
 class _DeepBlock(nn.Module):
     """One residual round of messages over every relation of the graph, in both directions."""
 
-    def __init__(self, schema: GraphSchema, width: int) -> None:
+    def __init__(self, schema: GraphSchema, width: int, *, static_only: bool) -> None:
         super().__init__()
+        edges = deep_edges(schema, static_only=static_only)
         names = [node.name for node in schema.nodes if node.level != "system"]
         arriving = dict.fromkeys(names, 0)
         self.edge_maps = nn.ModuleDict()
-        for edge in static_edges(schema):
+        for edge in edges:
             arriving[edge.target] += 1
             arriving[edge.source] += 1
             if columns := network_columns(edge.features):
                 self.edge_maps[edge.name] = nn.Linear(len(columns), width)
-        self.child_of = {node.name: node.parent for node in schema.nodes if node.parent is not None}
+        self.child_of = parents_of(schema)
         for child, parent in self.child_of.items():
             arriving[child] += 1
             arriving[parent] += 1
@@ -74,7 +76,7 @@ class _DeepBlock(nn.Module):
         self.updates = nn.ModuleDict(
             {name: mlp((1 + arriving[name]) * width, width, width) for name in names}
         )
-        self.endpoints = [(edge.name, edge.source, edge.target) for edge in static_edges(schema)]
+        self.endpoints = [(edge.name, edge.source, edge.target) for edge in edges]
 
     def forward(self, h: dict[str, Tensor], batch: InstanceBatch) -> dict[str, Tensor]:
         """New embeddings by node type.
@@ -110,7 +112,7 @@ class DeepEncoder(nn.Module):
             if node.level != "system":
                 columns = network_columns(node.features, static_only=static_only)
                 self.inputs[node.name] = nn.Linear(len(columns), width)
-        self.blocks = nn.ModuleList(_DeepBlock(schema, width) for _ in range(depth))
+        self.blocks = nn.ModuleList(_DeepBlock(schema, width, static_only=static_only) for _ in range(depth))
 
     def forward(self, batch: InstanceBatch) -> Memory:
         """Embed an instance batch.
@@ -160,7 +162,7 @@ class _LightRound(nn.Module):
 class LightEncoder(nn.Module):
     """Embeds what changes with every decision: jobs, resources and the system."""
 
-    def __init__(self, schema: GraphSchema, width: int, rounds: int) -> None:
+    def __init__(self, schema: GraphSchema, width: int, rounds: int, *, static_only: bool) -> None:
         super().__init__()
         upper = [node for node in upper_types(schema) if node.level != "system"]
         self.system_name = next(node.name for node in schema.nodes if node.level == "system")
@@ -169,11 +171,11 @@ class LightEncoder(nn.Module):
         arriving = {node.name: 0 for node in upper}
         for _, source, _ in self.frontiers:
             extra[source] += 1
-        # A frontier edge (job -> task) and a static edge (task -> resource) compose to a (job, resource) pair.
+        # A frontier edge (job -> task) and a deep edge (task -> resource) compose to a (job, resource) pair.
         self.pairs = [
             (frontier, source, edge.name, edge.target)
             for frontier, source, task in self.frontiers
-            for edge in static_edges(schema)
+            for edge in deep_edges(schema, static_only=static_only)
             if edge.source == task and edge.target in arriving
         ]
         self.pair_maps = nn.ModuleDict()
@@ -211,9 +213,9 @@ class LightEncoder(nn.Module):
     def _compose(
         self, memory: Memory, batch: DecisionBatch, frontier: str, source: str, name: str, target: str
     ) -> tuple[str, str, Edges]:
-        """Pairs of upper nodes joined by a frontier task and a static edge of it.
+        """Pairs of upper nodes joined by a frontier task and an edge of it.
 
-        The static edges of a task are contiguous and in the order of tasks (`EdgeType`s are written that way), so the
+        The edges of a task are contiguous and in the order of tasks (static ones are written that way, others sorted), so the
         edges of the frontier tasks are found by counting.
         """
         task = next(task for edge, _, task in self.frontiers if edge == frontier)

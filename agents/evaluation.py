@@ -7,6 +7,7 @@ one. Gaps are measured against the best reference there is, and every instance s
 from __future__ import annotations
 
 import logging
+import math
 import os
 import platform
 import shlex
@@ -21,7 +22,7 @@ from typing import Any, Final
 import gymnasium
 import numpy as np
 
-from makespan.agents.contenders import NOISE, LoadPolicy, make_contender, parse_policies
+from makespan.agents.contenders import NOISE, Contender, LoadPolicy, make_contender, parse_policies
 from makespan.agents.results import Evaluation, InstanceInfo, Json, PolicyInfo, Row
 from makespan.agents.trials import (
     TIME_LIMIT_S,
@@ -35,11 +36,12 @@ from makespan.agents.trials import (
     vector_env_maker,
 )
 from makespan.envs.core.errors import InvalidScheduleError, MakespanError
-from makespan.envs.core.family import Family
+from makespan.envs.core.family import Family, smallest_set
 
 logger = logging.getLogger(__name__)
 
-TOLERANCE: Final = 1e-6  # objectives are sums of integers
+TOLERANCE: Final = 1e-6  # objectives are sums of integers,
+RELATIVE: Final = 1e-9  # or means and ratios of such sums
 
 
 class EvaluationError(MakespanError, ValueError):
@@ -61,6 +63,7 @@ def evaluate(
     episodes: int = 100,
     seed: int = 0,
     env_kwargs: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | None = None,
     time_limit_s: float = TIME_LIMIT_S,
     load_policy: LoadPolicy | None = None,
     progress: bool | None = None,
@@ -76,6 +79,7 @@ def evaluate(
         episodes: Number of instances to draw.
         seed: Instance i is what `reset(seed=seed + i)` draws; also seeds all sampling and the solvers.
         env_kwargs: Keywords of the environment that draws the instances (its generator).
+        options: Keywords of the environment that every policy acts in, beside its own mode or what it was trained with.
         time_limit_s: Seconds a solver may take for an instance, unless its options say otherwise.
         load_policy: Finds trained policies.
         progress: Show a progress bar; None shows it on a terminal only, and log lines elsewhere.
@@ -93,14 +97,14 @@ def evaluate(
     if not specs:
         raise EvaluationError("policies: none given; expected at least one")
     contenders = {
-        spec.text: make_contender(spec, family.name, env_id, load_policy)
+        spec.text: make_contender(spec, family, env_id, load_policy, options)
         for spec in specs
         if spec.kind != "solver"
     }
     solvers = {spec.text: load_solver(spec, family.name) for spec in specs if spec.kind == "solver"}
     drawn = instances is None
     if instances is None:
-        instances = sample_instances(env_id, episodes, seed, **(env_kwargs or {}))
+        instances = sample_instances(env_id, episodes, seed, **{**(options or {}), **(env_kwargs or {})})
     if not len(instances):
         raise EvaluationError("instances: none given; expected at least one")
     cases = _cases(family, instances, seed, drawn)
@@ -111,11 +115,8 @@ def evaluate(
             results[spec.text] = solve_all(run, spec, solvers[spec.text])
         else:
             results[spec.text] = roll_all(run, contenders[spec.text])
-    infos = tuple(
-        PolicyInfo(s.text, s.kind, s.samples, contenders[s.text].sgs if s.text in contenders else None)
-        for s in specs
-    )
-    return _conclude(run, infos, methods, results, _meta(run, drawn, env_kwargs, command))
+    infos = tuple(PolicyInfo(s.text, s.kind, s.samples, _mode(family, contenders.get(s.text))) for s in specs)
+    return _conclude(run, infos, methods, results, _meta(run, drawn, env_kwargs, options, command))
 
 
 def sample_instances(
@@ -134,15 +135,18 @@ def sample_instances(
     return drawn
 
 
+def _mode(family: Family, contender: Contender | None) -> str | None:
+    """The mode a contender acts in, as far as anybody named one."""
+    mode = None if contender is None or family.mode is None else contender.options.get(family.mode)
+    return None if mode is None else str(mode)
+
+
 def group_of(family: Family, instance: Any) -> str:
-    """Name of an instance's group: its set, if any, and its size as the literature writes it (15x15)."""
-    sets = [name for name, members in family.instance_sets.items() if instance.name in members]
-    sets.sort(key=lambda name: len(family.instance_sets[name]))  # `la` says more than `classic`
-    if hasattr(instance, "num_jobs") and hasattr(instance, "num_machines"):
-        size = f"{instance.num_jobs}x{instance.num_machines}"
-    else:
-        size = "x".join(map(str, shape_of(instance)))
-    return " ".join([*(name.removesuffix(size) for name in sets[:1]), size]).strip()
+    """Name of an instance's group: the family's own, else its set, if any, and its sizes."""
+    if family.group is not None:
+        return family.group(instance)
+    name = smallest_set(family.instance_sets, str(getattr(instance, "name", ""))) or ""
+    return f"{name} {'x'.join(map(str, shape_of(instance)))}".strip()
 
 
 def _cases(family: Family, instances: Sequence[Any], seed: int, drawn: bool) -> list[Case]:
@@ -174,7 +178,7 @@ def _check(run: Run, policy: str, case: Case, result: Result) -> _Checked:
     except InvalidScheduleError as error:
         logger.warning("%s on %s: %s", policy, case.name, error)
         return _Checked(claimed, False)
-    if claimed is None or abs(objective - claimed) > TOLERANCE:
+    if claimed is None or not math.isclose(objective, claimed, rel_tol=RELATIVE, abs_tol=TOLERANCE):
         logger.warning("%s on %s claims %s; the validator says %s", policy, case.name, claimed, objective)
         return _Checked(objective, False)
     return _Checked(objective, True)
@@ -195,8 +199,8 @@ def _conclude(
     infos, bounds = [], []
     for i, case in enumerate(run.cases):
         attempts = [(results[policy][i], checked[policy][i]) for policy in results]
-        bounds.append(_bound(case, attempts))
-        infos.append(_reference(case, attempts, bounds[i]))
+        bounds.append(_bound(run.family, case, attempts))
+        infos.append(_reference(run.family, case, attempts, bounds[i]))
     rows = []
     for policy, outcomes in results.items():
         for i, case in enumerate(run.cases):
@@ -209,8 +213,8 @@ def _conclude(
                     seed=case.seed,
                     objective=verdict.objective,
                     unit=run.family.unit,
-                    best_known=None if case.best_known is None else float(case.best_known.upper),
-                    gap_pct=_gap(verdict, infos[i].reference),
+                    best_known=_best_known(run.family, case),
+                    gap_pct=_gap(run.family, verdict, infos[i].reference),
                     bound=bounds[i],
                     decisions=outcomes[i].decisions,
                     seconds=outcomes[i].seconds,
@@ -224,51 +228,84 @@ def _conclude(
         if result.schedule is not None
     }
     meta["sees_beyond_the_observation"] = sorted(run.planners)
-    evaluation = Evaluation(tuple(rows), (), policies, tuple(infos), methods, meta, schedules)
+    problems = {case.name: case.instance for case in run.cases}
+    evaluation = Evaluation(
+        tuple(rows), (), policies, tuple(infos), methods, meta, schedules, problems, run.family
+    )
     return evaluation.summarised()
 
 
-def _bound(case: Case, attempts: Sequence[tuple[Result, _Checked]]) -> float | None:
-    """The best lower bound; a valid schedule below it is a contradiction that is said aloud."""
+def _bound(family: Family, case: Case, attempts: Sequence[tuple[Result, _Checked]]) -> float | None:
+    """The tightest bound on the optimum; a valid schedule beyond it is a contradiction that is said aloud."""
     known = [case.lower_bound, *(result.bound for result, _ in attempts if result.bound is not None)]
     if case.best_known is not None:
-        known.append(float(case.best_known.lower))
+        known.append(float(case.best_known.upper if family.sense == "max" else case.best_known.lower))
     known = [bound for bound in known if np.isfinite(bound)]
-    bound = max(known, default=None)
-    best = min((v.objective for _, v in attempts if v.valid and v.objective is not None), default=None)
-    if bound is not None and best is not None and best < bound - TOLERANCE:
-        logger.error("%s: a valid schedule of %s lies below the lower bound %s", case.name, best, bound)
+    bound = min(known, default=None) if family.sense == "max" else max(known, default=None)
+    best = _best(family, [v.objective for _, v in attempts if v.valid and v.objective is not None])
+    if bound is not None and best is not None:
+        beyond = best - bound if family.sense == "max" else bound - best
+        if beyond > max(TOLERANCE, RELATIVE * abs(bound)):
+            side = "above the upper" if family.sense == "max" else "below the lower"
+            logger.error("%s: a valid schedule of %s lies %s bound %s", case.name, best, side, bound)
     return bound
 
 
-def _reference(case: Case, attempts: Sequence[tuple[Result, _Checked]], bound: float | None) -> InstanceInfo:
+def _best(family: Family, objectives: Sequence[float]) -> float | None:
+    if not objectives:
+        return None
+    return max(objectives) if family.sense == "max" else min(objectives)
+
+
+def _best_known(family: Family, case: Case) -> float | None:
+    """The best published objective."""
+    if case.best_known is None:
+        return None
+    return float(case.best_known.lower if family.sense == "max" else case.best_known.upper)
+
+
+def _reference(
+    family: Family, case: Case, attempts: Sequence[tuple[Result, _Checked]], bound: float | None
+) -> InstanceInfo:
+    def info(reference: float | None, kind: str) -> InstanceInfo:
+        return InstanceInfo(case.name, case.group, reference, kind)
+
     if case.best_known is not None:
-        return InstanceInfo(case.name, case.group, float(case.best_known.upper), "best known")
-    proved = [v.objective for result, v in attempts if result.proved and v.valid and v.objective is not None]
-    if proved:
-        return InstanceInfo(case.name, case.group, min(proved), "proved in this run")
-    if bound is not None:
-        return InstanceInfo(case.name, case.group, bound, "lower bound")
-    return InstanceInfo(case.name, case.group, None, "none")
+        return info(_best_known(family, case), "best known")
+    valid = [(result, v.objective) for result, v in attempts if v.valid and v.objective is not None]
+    proved = _best(family, [objective for result, objective in valid if result.proved])
+    if proved is not None:
+        return info(proved, "proved in this run")
+    if bound is not None and bound > 0:
+        return info(bound, "upper bound" if family.sense == "max" else "lower bound")
+    best = _best(family, [objective for _, objective in valid])
+    return info(best, "none" if best is None else "best of this run")
 
 
-def _gap(verdict: _Checked, reference: float | None) -> float | None:
+def _gap(family: Family, verdict: _Checked, reference: float | None) -> float | None:
     if not verdict.valid or verdict.objective is None or reference is None or reference <= 0:
         return None
-    return 100.0 * (verdict.objective / reference - 1.0)
+    above = 100.0 * (verdict.objective / reference - 1.0)
+    return -above if family.sense == "max" else above
 
 
 def _meta(
-    run: Run, drawn: bool, env_kwargs: Mapping[str, Any] | None, command: str | None
+    run: Run,
+    drawn: bool,
+    env_kwargs: Mapping[str, Any] | None,
+    options: Mapping[str, Any] | None,
+    command: str | None,
 ) -> dict[str, Json]:
     sources = {case.best_known.source for case in run.cases if case.best_known is not None}
     return {
         "env": run.env_id,
         "family": run.family.name,
         "objective": run.family.objective,
+        "sense": run.family.sense,
         "unit": run.family.unit,
         "instances_drawn": drawn,
         "env_kwargs": {key: _plain(value) for key, value in (env_kwargs or {}).items()},
+        "env_options": {key: _plain(value) for key, value in (options or {}).items()},
         "seed": run.seed,
         "time_limit_s": run.time_limit_s,
         "rule_noise_sigma": NOISE,

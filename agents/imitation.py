@@ -7,6 +7,7 @@ Scheduling Problem", NeurIPS 2024) needs no teacher: it imitates the best of the
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,8 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from makespan.agents.batch import DecisionBatch, decision_batch
-from makespan.agents.config import EnvConfig, ImitationConfig
-from makespan.agents.demonstrations import Decisions, minibatches, replay
+from makespan.agents.config import EnvConfig, ImitationConfig, Options
+from makespan.agents.demonstrations import Decisions, minibatches, replay, replay_actions
 from makespan.agents.encoder import Memory
 from makespan.agents.labels import Labels
 from makespan.agents.network import ActorCritic, log_probabilities
@@ -27,6 +28,7 @@ from makespan.envs.core.family import Family
 
 CHUNK: Final = 64  # demonstrations replayed together
 OPEN_CHUNKS: Final = 12  # chunks that minibatches are drawn from in turn
+CHUNK_DECISIONS: Final = 4_096  # decisions replayed together, where each keeps its graph or episodes are long
 SECTION: Final = 1_000  # labels between two checkpoints
 MAX_GRAD_NORM: Final = 1.0
 WARM_UP_UPDATES: Final = 100
@@ -47,8 +49,8 @@ def mirrored(family: Family, labels: Labels) -> Labels:
 
     Every decision of an image counts, so what a student played has none: it would end up at the image's end.
     """
-    if any(labels.first):
-        raise ValueError("labels that a student began have no mirror image")
+    if any(labels.first) or labels.answers:
+        raise ValueError("labels that a student began, or that are actions, have no mirror image")
     if family.mirror is None:
         return Labels([], [])
     pairs = [family.mirror(*pair) for pair in zip(labels.instances, labels.schedules, strict=True)]
@@ -57,31 +59,29 @@ def mirrored(family: Family, labels: Labels) -> Labels:
 
 def stream(
     env_id: str,
-    sgs: str,
+    options: Options,
     labels: Sequence[Labels],
     *,
     batch_size: int,
     instances_per_batch: int,
-    with_tasks: bool,
+    encode: str,
     rng: np.random.Generator,
 ) -> Iterator[Minibatch]:
     """One pass over all labels in shuffled minibatches, one shape each, the shapes in turn.
 
     Labels are replayed as they are needed, a few hundred instances at a time: the simulator is faster than a disk.
     """
-    chunks = []
-    for group in labels:
-        order = rng.permutation(len(group))
-        chunks += [
-            (group, part) for part in np.array_split(order, max(1, -(-len(order) // CHUNK))) if len(part)
-        ]
+    chunks = [
+        (group, part)
+        for group in labels
+        for part in _parts(group, rng.permutation(len(group)), by_step=encode == "step")
+    ]
     waiting = [chunks[i] for i in rng.permutation(len(chunks))]
     opened: list[Iterator[Minibatch]] = []
 
     def open_chunk() -> None:
         group, part = waiting.pop()
-        own = group.select(part)
-        decisions, _ = replay(env_id, sgs, own.instances, own.schedules, own.played, with_tasks=with_tasks)
+        decisions = decisions_of(env_id, options, group.select(part), encode)
         parts = minibatches(decisions, instances_per_batch, batch_size, rng)
         opened.append(Minibatch(decisions, instances, rows) for instances, rows in parts)
 
@@ -95,20 +95,38 @@ def stream(
             del opened[chosen]
 
 
+def decisions_of(env_id: str, options: Options, labels: Labels, encode: str) -> Decisions:
+    """Labels as decisions, played again."""
+    if labels.answers:
+        return replay_actions(
+            env_id, options, labels.instances, labels.played, labels.answers, encode=encode
+        )[0]
+    return replay(env_id, options, labels.instances, labels.schedules, labels.played, encode=encode)[0]
+
+
+def _parts(group: Labels, order: NDArray[np.int64], *, by_step: bool) -> list[NDArray[np.int64]]:
+    """The labels in parts that are replayed together: few enough for memory where each decision keeps its graph."""
+    count = -(-len(order) // CHUNK)
+    if by_step or group.answers:
+        total = sum(group.num_decisions[i] for i in order)
+        count = max(count, min(len(order), -(-total // CHUNK_DECISIONS)))
+    return [part for part in np.array_split(order, max(1, count)) if len(part)]
+
+
 def score(network: ActorCritic, batch: Minibatch) -> tuple[Tensor, Tensor, DecisionBatch]:
     """Logits (C,), values (B,) and decisions of a minibatch."""
     decisions = batch.decisions
+    if decisions.graphs is not None:
+        instances, decided = decisions.graphs.select(batch.rows)
+        logits, values = network.decide(network.encode(instances), decided)
+        return logits, values, decided
     owner = decisions.instance[batch.rows]
     observation = {key: array[batch.rows] for key, array in decisions.decisions.items()}
     for key, array in decisions.instances.items():
         if key.endswith("_count"):
             observation[key] = array[owner]
-    if network.config.encode == "instance":
-        starts = {key: array[batch.instances] for key, array in decisions.instances.items()}
-        graph = torch.from_numpy(np.searchsorted(batch.instances, owner))
-    else:
-        starts = {key: array[owner] for key, array in decisions.instances.items()} | observation
-        graph = None
+    starts = {key: array[batch.instances] for key, array in decisions.instances.items()}
+    graph = torch.from_numpy(np.searchsorted(batch.instances, owner))
     memory: Memory = network.encode(network.instances(starts))
     decided = decision_batch(network.schema, observation, memory.first, graph)
     logits, values = network.decide(memory, decided)
@@ -221,17 +239,18 @@ class Cloner:
         rng = np.random.default_rng((self.seed, 1, self.done))
         batches = stream(
             self.env.id,
-            self.env.sgs,
+            self.env.options,
             labels,
             batch_size=self.config.batch_size,
             instances_per_batch=self.config.instances_per_batch,
-            with_tasks=self.network.config.encode == "step",
+            encode=self.network.config.encode,
             rng=rng,
         )
         self.network.train()
         # dropout draws from torch's own stream
         torch.manual_seed(int(np.random.SeedSequence((self.seed, 2, self.done)).generate_state(1)[0]))
         losses, hits, weights, within = [], [], [], 0.0
+        began = time.process_time()
         for batch in batches:
             rate = self._learning_rate((self.done + min(1.0, within / total)) / self.num_sections)
             loss, hit = cloning_loss(self.network, batch, self.config.label_smoothing)
@@ -246,6 +265,7 @@ class Cloner:
             "loss": float(np.average(losses, weights=weights)),
             "accuracy": float(np.average(hits, weights=weights)),
             "learning_rate": rate,
+            "decisions_per_cpu_s": sum(weights) / (time.process_time() - began),
         }
 
     def finish(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -10,18 +10,23 @@ from typing import Any
 
 from torch import Tensor
 
-from makespan.agents.config import EnvConfig, ImitationConfig
-from makespan.agents.dagger import dagger_labels, round_seed
+from makespan.agents.action_labels import Student, action_labels
+from makespan.agents.config import EnvConfig, ImitationConfig, ShapeConfig, Shapes
+from makespan.agents.dagger import dagger_labels, digest, round_seed
 from makespan.agents.imitation import Cloner, MovingAverage, mirrored, sections_per_epoch
 from makespan.agents.labels import Labels, label
 from makespan.agents.network import ActorCritic
+from makespan.agents.shapes import teacher_of
 from makespan.envs.registration import get_family
+
+MakeLabels = Callable[[tuple[ShapeConfig, ...]], list[Labels]]
 
 
 class Imitator:
     """Imitates a teacher in sections, and can stop after any of them and go on as if it never had.
 
-    Round 0 clones the teacher's schedules. Each further round adds what the teacher makes of states that the student
+    Round 0 clones a solver's schedules, or what a rule or registered policy does in the states of its own episodes.
+    Each further round adds what the teacher makes of states that the student
     (the moving average of the weights) has reached, and goes on cloning with all labels so far: the weights and their
     average continue, the optimiser and the learning rate's schedule start anew.
 
@@ -105,28 +110,58 @@ class Imitator:
 
     def _teachers_labels(self) -> list[Labels]:
         config = self.config
-        labels = label(
-            self.env.id, config.shapes, self.seed, workers=config.workers, cache_dir=self.cache_dir
-        )
-        if not config.mirror:
-            return labels
-        images = [mirrored(self.family, group) for group in labels]
-        return [
-            Labels(group.instances + image.instances, group.schedules + image.schedules)
-            for group, image in zip(labels, images, strict=True)
-        ]
+
+        def solved(shapes: tuple[ShapeConfig, ...]) -> list[Labels]:
+            labels = label(self.env.id, shapes, self.seed, workers=config.workers, cache_dir=self.cache_dir)
+            if not config.mirror:
+                return labels
+            images = [mirrored(self.family, group) for group in labels]
+            return [
+                Labels(group.instances + image.instances, group.schedules + image.schedules)
+                for group, image in zip(labels, images, strict=True)
+            ]
+
+        def acted(shapes: tuple[ShapeConfig, ...]) -> list[Labels]:
+            return action_labels(self.env, self.family, shapes, self.seed, cache_dir=self.cache_dir)
+
+        return self._by_teacher(config.shapes, solved, acted)
 
     def _corrections(self, number: int) -> list[Labels]:
         """The labels of a round of DAgger, made or read; the network itself is left as it is."""
         student = deepcopy(self.network)
         student.load_state_dict(self._students[number - 1])
-        return dagger_labels(
-            student,
-            self.env,
-            self.family,
-            self.config.dagger_shapes or self.config.shapes,
-            self.seed,
-            number,
-            workers=self.config.workers,
-            cache_dir=self.cache_dir,
-        )
+
+        def solved(shapes: tuple[ShapeConfig, ...]) -> list[Labels]:
+            return dagger_labels(
+                student,
+                self.env,
+                self.family,
+                shapes,
+                self.seed,
+                number,
+                workers=self.config.workers,
+                cache_dir=self.cache_dir,
+            )
+
+        def acted(shapes: tuple[ShapeConfig, ...]) -> list[Labels]:
+            return action_labels(
+                self.env,
+                self.family,
+                shapes,
+                round_seed(self.seed, number),
+                student=Student(student, self.config.dagger_beta**number, digest(student.state_dict())),
+                cache_dir=self.cache_dir,
+            )
+
+        return self._by_teacher(self.config.dagger_shapes or self.config.shapes, solved, acted)
+
+    def _by_teacher(self, shapes: Shapes, solved: MakeLabels, acted: MakeLabels) -> list[Labels]:
+        """Labels of shapes, in their order: of solvers by schedules, of rules and policies by actions."""
+        solvers = [teacher_of(self.family, shape).kind == "solver" for shape in shapes]
+        groups = {
+            True: iter(solved(tuple(s for s, is_solver in zip(shapes, solvers, strict=True) if is_solver))),
+            False: iter(
+                acted(tuple(s for s, is_solver in zip(shapes, solvers, strict=True) if not is_solver))
+            ),
+        }
+        return [next(groups[is_solver]) for is_solver in solvers]

@@ -12,7 +12,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from makespan.agents.batch import Arrays, DecisionBatch, Edges, decision_batch, network_columns, static_edges
+from makespan.agents.batch import (
+    Arrays,
+    DecisionBatch,
+    Edges,
+    decision_batch,
+    deep_edges,
+    network_columns,
+    static_edges,
+)
 from makespan.agents.encoder import Memory
 from makespan.agents.network import ActorCritic
 from makespan.envs.core.graph import GraphSchema
@@ -94,7 +102,7 @@ def join(schema: GraphSchema, first: Memory, second: Memory) -> Memory:
     """Both memories as one; the graphs of `second` come after those of `first`."""
     shift = {name: table.shape[0] for name, table in first.embedding.items()}
     edges = {}
-    for edge in static_edges(schema):
+    for edge in deep_edges(schema, static_only=True):
         own, more = first.edges[edge.name], second.edges[edge.name]
         edges[edge.name] = Edges(
             torch.cat([own.source, more.source + shift[edge.source]]),

@@ -7,28 +7,32 @@ are kept, in chunks: a run that was killed goes on with the chunk it was at. Not
 from __future__ import annotations
 
 import hashlib
+import inspect
 import io
 import json
 import multiprocessing
 import os
+import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from makespan.agents.config import ShapeConfig
+from makespan.agents.contenders import PolicySpec
 from makespan.agents.progress import Progress
+from makespan.agents.shapes import make_generator, teacher_of
 from makespan.envs.core.errors import MakespanError
 from makespan.envs.core.family import Family
 from makespan.envs.core.files import write_atomically
-from makespan.envs.core.policy import solvers_of
+from makespan.envs.core.policy import Solver, SolverEntry, solvers_of
 from makespan.envs.core.schedule import Schedule
 from makespan.envs.registration import get_family
 
@@ -40,18 +44,20 @@ NOTHING: Final[Actions] = np.zeros(0, np.int64)
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """Instances of one shape with the teacher's schedules.
+    """Instances of one shape with what a teacher makes of them: schedules, or actions in every state of an episode.
 
     Attributes:
         instances: What was solved.
-        schedules: One each.
+        schedules: One each; empty where the teacher gave actions.
         played: Actions (k,) with which each schedule begins and that no teacher chose: the label counts from
-            the decision after them. None for any if left out.
+            the decision after them, none for any if left out. With `answers`, the actions (k,) of whole episodes.
+        answers: The teacher's action (k,) in each state of those episodes; empty where it gave schedules.
     """
 
     instances: list[Any]
     schedules: list[Schedule]
     played: list[Actions] = field(default_factory=list)
+    answers: list[Actions] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if not self.played:
@@ -63,23 +69,29 @@ class Labels:
     @property
     def first(self) -> list[int]:
         """The first decision of each label that counts."""
-        return [len(actions) for actions in self.played]
+        return [0 if self.answers else len(actions) for actions in self.played]
+
+    @property
+    def num_decisions(self) -> list[int]:
+        """Decisions of each label, at most."""
+        if self.answers:
+            return [len(actions) for actions in self.answers]
+        return [len(schedule) for schedule in self.schedules]
 
     def select(self, rows: Iterable[int]) -> Labels:
         """The labels in these rows, in that order."""
         rows = list(rows)
         return Labels(
             [self.instances[i] for i in rows],
-            [self.schedules[i] for i in rows],
+            [self.schedules[i] for i in rows] if self.schedules else [],
             [self.played[i] for i in rows],
+            [self.answers[i] for i in rows] if self.answers else [],
         )
 
 
 def draw(family: Family, shape: ShapeConfig, seed: int, first: int, count: int) -> list[Any]:
     """Instances `first` to `first + count` of a shape's endless sequence; each has a stream of its own."""
-    generator = family.make_generator(
-        shape.generator, num_jobs=shape.num_jobs, num_machines=shape.num_machines
-    )
+    generator = make_generator(family, shape)
     streams = [(seed, *_digest(_distribution(shape))[:2], i) for i in range(first, first + count)]
     return [generator.sample(np.random.default_rng(stream)) for stream in streams]
 
@@ -134,11 +146,7 @@ def collect(
     folder = Path(cache_dir) if cache_dir else None
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-    chunks = [
-        Chunk(family, shape, seed, first, min(CHUNK, shape.count - first), folder, student)
-        for shape in shapes
-        for first in range(0, shape.count, CHUNK)
-    ]
+    chunks = [chunk for shape in shapes for chunk in chunks_of(family, shape, seed, folder, student)]
     missing = [chunk for chunk in chunks if not chunk.is_there()]
     solved = dict(_solve_all(missing, tasks, workers))
     labels = []
@@ -150,6 +158,16 @@ def collect(
         played = [one for part in parts for one in part[1]]
         labels.append(Labels(draw(family, shape, seed, 0, shape.count), schedules, played))
     return labels
+
+
+def chunks_of(
+    family: Family, shape: ShapeConfig, seed: int, folder: Path | None, student: str
+) -> list[Chunk]:
+    """A shape's instances in chunks; `student` is all that their labels depend on besides instances and shape."""
+    return [
+        Chunk(family, shape, seed, first, min(CHUNK, shape.count - first), folder, student)
+        for first in range(0, shape.count, CHUNK)
+    ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,7 +191,7 @@ class Chunk:
         parts = _digest(
             {"family": self.family.name, "seed": self.seed, "first": self.first, "n": self.count, **shape}
         )
-        name = f"{self.shape.generator}-{self.shape.num_jobs}x{self.shape.num_machines}"
+        name = re.sub(r"[^A-Za-z0-9_.,=-]", "_", self.shape.name)[:80]
         return self.folder / f"{name}-{self.first:05d}-{parts[0]:08x}{parts[1]:08x}.npz"
 
     def is_there(self) -> bool:
@@ -192,10 +210,10 @@ class Chunk:
     def read(self) -> Solved:
         """What is in the file."""
         with np.load(self.path, allow_pickle=False) as file:
-            columns = {key: _split(file[key], file["length"]) for key in COLUMNS}
+            columns = {key: split(file[key], file["length"]) for key in COLUMNS}
             played = [NOTHING] * len(file["length"])
             if "played" in file:
-                played = _split(file["played"], file["first"])
+                played = split(file["played"], file["first"])
         job, task, resource, start, end = (columns[key] for key in COLUMNS)
         return list(map(Schedule, job, task, resource, start, end)), played
 
@@ -203,10 +221,10 @@ class Chunk:
         """Keep the labels."""
         if self.folder is None:
             return
-        arrays = {key: _joined([getattr(schedule, key) for schedule in schedules]) for key in COLUMNS}
+        arrays = {key: joined([getattr(schedule, key) for schedule in schedules]) for key in COLUMNS}
         arrays["length"] = np.array([len(schedule) for schedule in schedules])
         if any(len(actions) for actions in played):
-            arrays |= {"played": _joined(played), "first": np.array([len(actions) for actions in played])}
+            arrays |= {"played": joined(played), "first": np.array([len(actions) for actions in played])}
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
         write_atomically(self.path, buffer.getvalue())
@@ -215,11 +233,13 @@ class Chunk:
 Solved = tuple[list[Schedule], list[Actions]]
 
 
-def _joined(columns: Sequence[NDArray[np.int64]]) -> NDArray[Any]:
+def joined(columns: Sequence[NDArray[np.int64]]) -> NDArray[Any]:
+    """Columns of unlike length as one, of 32-bit numbers."""
     return np.concatenate(columns).astype(np.int32)
 
 
-def _split(column: NDArray[Any], lengths: NDArray[Any]) -> list[NDArray[np.int64]]:
+def split(column: NDArray[Any], lengths: NDArray[Any]) -> list[NDArray[np.int64]]:
+    """What `joined` has joined; raises `ValueError` where the lengths do not add up."""
     if len(column) != lengths.sum():
         raise ValueError(f"{len(column)} rows; expected {lengths.sum()}")
     return np.split(column.astype(np.int64), np.cumsum(lengths)[:-1])
@@ -273,18 +293,26 @@ def _solve_all(
 
 def _teach(chunk: Chunk) -> Iterator[Task]:
     shape = chunk.shape
+    teacher = teacher_of(chunk.family, shape)
     for i, instance in enumerate(chunk.instances(), chunk.first):
-        yield Task(_solve, (chunk.family.name, shape.teacher, instance, shape.time_limit_s, i))
+        yield Task(_solve, (chunk.family.env_ids[0], teacher, instance, shape.time_limit_s, i))
 
 
-def _solve(family: str, teacher: str, instance: Any, time_limit_s: float, seed: int) -> Schedule:
+def _solve(env_id: str, teacher: PolicySpec, instance: Any, time_limit_s: float, seed: int) -> Schedule:
     """One label, in a worker process that has imported nothing yet."""
-    _register(family)
-    options = {"workers": 1} if teacher == "cp_sat" else {}
-    solution = solvers_of(family)[teacher].load(**options).solve(instance, time_limit_s, seed)
+    entry = solvers_of(get_family(env_id).name)[teacher.name]  # finding the family registers its solvers
+    solution = _alone(entry, dict(teacher.options)).solve(instance, time_limit_s, seed)
     if solution.schedule is None:
-        raise MakespanError(f"{teacher} found no schedule of {instance.name!r} in {time_limit_s} s")
+        raise MakespanError(f"{teacher.text} found no schedule of {instance.name!r} in {time_limit_s} s")
     return solution.schedule
+
+
+def _alone(entry: SolverEntry, options: dict[str, Any]) -> Solver:
+    """The solver, kept to one worker where it has several: there is a process for each core already."""
+    solver = entry.load(**options)
+    if "workers" in inspect.signature(type(solver)).parameters and "workers" not in options:
+        return entry.load(workers=1, **options)
+    return solver
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +324,7 @@ class Finish:
 
     complete: Callable[[Any, Schedule, float, int], Schedule]
     validate: Callable[[Any, Schedule], float]
+    sense: Literal["min", "max"] = "min"
 
     def __call__(
         self,
@@ -307,17 +336,12 @@ class Finish:
     ) -> Schedule:
         """The better of both completions."""
         best = self.complete(instance, past, time_limit_s, seed)
-        return best if self.validate(instance, best) <= self.validate(instance, own) else own
-
-
-def _register(family: str) -> None:
-    from importlib import import_module
-
-    import_module(f"makespan.envs.{family}.registry")
+        gain = self.validate(instance, own) - self.validate(instance, best)
+        return best if (gain <= 0.0 if self.sense == "max" else gain >= 0.0) else own
 
 
 def _distribution(shape: ShapeConfig) -> dict[str, Any]:
-    return {"generator": shape.generator, "jobs": shape.num_jobs, "machines": shape.num_machines}
+    return {"generator": shape.generator, "parameters": dict(shape.parameters)}
 
 
 def _digest(data: dict[str, Any]) -> tuple[int, ...]:

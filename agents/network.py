@@ -9,12 +9,14 @@ from makespan.agents.batch import (
     Arrays,
     DecisionBatch,
     InstanceBatch,
+    changing_parts,
     decision_batch,
     instance_batch,
     network_columns,
 )
 from makespan.agents.config import NetworkConfig
 from makespan.agents.encoder import DeepEncoder, LightEncoder, Memory, mlp, pool
+from makespan.agents.typed_config import ConfigError
 from makespan.envs.core.graph import GraphSchema
 
 
@@ -34,8 +36,13 @@ class ActorCritic(nn.Module):
         self.schema = schema
         self.config = config
         width, hidden = config.width, config.head_width
-        self.deep = DeepEncoder(schema, width, config.depth, static_only=config.encode == "instance")
-        self.light = LightEncoder(schema, width, config.rounds)
+        static_only = config.encode == "instance"
+        if static_only and (changing := changing_parts(schema)):
+            raise ConfigError(
+                f"encode: instance; expected step, as {', '.join(changing)} change within an episode"
+            )
+        self.deep = DeepEncoder(schema, width, config.depth, static_only=static_only)
+        self.light = LightEncoder(schema, width, config.rounds, static_only=static_only)
         columns = network_columns(schema.candidates.features)
         self.points_at = schema.candidates.points_at
         self.candidate_input = mlp(len(columns) + len(self.points_at) * width, hidden, width)

@@ -25,6 +25,7 @@ MUTED: Final = "#69727f"
 GRID: Final = "#e3e7ec"
 KIND_COLOURS: Final[Mapping[str, str]] = {
     "rule": "#407ab9",
+    "policy": "#6e4296",
     "portfolio": "#84c6eb",
     "random": "#b8bec6",
     "learned": "#d9702b",
@@ -32,12 +33,12 @@ KIND_COLOURS: Final[Mapping[str, str]] = {
     "solver": "#3b9982",
 }
 LINE_COLOURS: Final = ("#407ab9", "#d9702b", "#3b9982", "#6e4296", "#cf5c64", "#935930", "#84c6eb", "#77883a")
-DASHES: Final[Mapping[str, str]] = {"rule": "-", "learned": "-", "method": "-", "solver": "--"}
+DASHES: Final[Mapping[str, str]] = {"rule": "-", "policy": "-", "learned": "-", "method": "-", "solver": "--"}
 MOST_BOXES: Final = 16
 MOST_LINES: Final = 8
 DENSE: Final = 40  # points from which on a learning curve is smoothed
 # What a learning curve shows, the first that a run has logged: the end of the name decides.
-CURVE_METRICS: Final = ("gap_pct", "gap", "objective", "makespan", "return", "reward", "accuracy", "loss")
+CURVE_METRICS: Final = ("gap_pct", "gap", "objective", "return", "reward", "accuracy", "loss")
 
 
 def gap_boxes(evaluation: Evaluation) -> Figure:
@@ -174,27 +175,55 @@ def _draw_curve(
 def gantt(evaluation: Evaluation) -> Figure | None:
     """Schedules of one small instance above each other: best trained policy, best rule, best solver."""
     names = _shown_side_by_side(evaluation)
-    if not names or not evaluation.schedules:
-        return None
-    sizes = {
-        info.instance: evaluation.schedules[names[0], info.instance].job.size
-        for info in evaluation.instances
-        if all((name, info.instance) in evaluation.schedules for name in names)
-    }
-    if not sizes:
+    instance = _smallest_instance(evaluation, names)
+    if instance is None:
         return None
     from makespan.envs.core.gantt import side_by_side
 
-    instance = min(sizes, key=lambda name: sizes[name])
     info = next(info for info in evaluation.instances if info.instance == instance)
+    is_makespan = evaluation.meta["objective"] == "makespan"  # which a time axis can show
     unit = str(evaluation.meta["unit"])
     return side_by_side(
         {name: evaluation.schedules[name, instance] for name in names},
         title=f"Instance {instance}",
-        reference=info.reference,
+        reference=info.reference if is_makespan else None,
         reference_name=info.reference_kind,
-        time_label=unit if unit.startswith("time") else f"time ({unit})",
+        time_label=(unit if unit.startswith("time") else f"time ({unit})") if is_makespan else "time",
     )
+
+
+def family_pictures(evaluation: Evaluation) -> dict[str, Figure]:
+    """The family's own first picture of the same schedules, numbered, where it has any."""
+    names = _shown_side_by_side(evaluation)
+    instance = _smallest_instance(evaluation, names)
+    if instance is None or evaluation.family is None or not evaluation.family.pictures:
+        return {}
+    draw = next(iter(evaluation.family.pictures.values()))
+    problem = evaluation.problems[instance]
+    return {
+        f"schedule-{number}": draw(problem, evaluation.schedules[name, instance])
+        for number, name in enumerate(names, 1)
+    }
+
+
+def family_pages(evaluation: Evaluation) -> dict[str, str]:
+    """The family's own interactive page of the same schedules, by policy, where it has any."""
+    names = _shown_side_by_side(evaluation)
+    instance = _smallest_instance(evaluation, names)
+    if instance is None or evaluation.family is None or evaluation.family.html is None:
+        return {}
+    problem, page = evaluation.problems[instance], evaluation.family.html
+    return {name: page(problem, evaluation.schedules[name, instance]) for name in names}
+
+
+def _smallest_instance(evaluation: Evaluation, names: Sequence[str]) -> str | None:
+    """The instance of fewest tasks that all these policies have a schedule of."""
+    sizes = {
+        info.instance: evaluation.schedules[names[0], info.instance].job.size
+        for info in evaluation.instances
+        if names and all((name, info.instance) in evaluation.schedules for name in names)
+    }
+    return min(sizes, key=lambda name: sizes[name], default=None)
 
 
 def save_plots(
@@ -207,7 +236,11 @@ def save_plots(
         figures["profile"] = performance_profile(evaluation)
         if len(evaluation.groups) > 1:
             figures["groups"] = gaps_by_group(evaluation)
-    figures["gantt"] = gantt(evaluation)
+    pictures = family_pictures(evaluation)
+    if pictures:
+        figures.update(pictures)
+    else:
+        figures["gantt"] = gantt(evaluation)
     figures["learning"] = learning_curve(run_folders) if run_folders else None
     written = []
     Path(folder).mkdir(parents=True, exist_ok=True)
@@ -242,9 +275,10 @@ def _gaps_of(evaluation: Evaluation, policy: str) -> NDArray[np.float64]:
 def _shown_side_by_side(evaluation: Evaluation) -> list[str]:
     """Best rule, best trained policy, best solver; the next best where these are fewer than two."""
     rows = [row for row in evaluation.summary if row.group == EVERYTHING and row.kind != "method"]
-    rows = sorted(rows, key=lambda row: _nan(row.mean_gap_pct, math.inf))
+    sign = -1.0 if evaluation.maximises else 1.0
+    rows.sort(key=lambda row: (_nan(row.mean_gap_pct, math.inf), sign * _nan(row.mean_objective, math.inf)))
     best = {row.kind: row.policy for row in reversed(rows)}
-    names = [best[kind] for kind in ("rule", "learned", "solver") if kind in best]
+    names = [best[kind] for kind in ("rule", "policy", "learned", "solver") if kind in best]
     others = [row.policy for row in rows if row.policy not in names]
     return names + others[: max(0, 2 - len(names))]
 

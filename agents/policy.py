@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from makespan.agents.checkpoint import CheckpointError, CheckpointStore, load_checkpoint, pretrained_path
-from makespan.agents.config import NetworkConfig
+from makespan.agents.config import NetworkConfig, Options
 from makespan.agents.inference import EncodingCache, choose, decide, evaluating
 from makespan.agents.network import ActorCritic
 from makespan.envs.core.graph import GraphSchema, Observation
@@ -77,14 +77,14 @@ class TrainedPolicy:
     Attributes:
         weights: The network's state dict.
         config: What it is made of.
-        sgs: Schedule generation scheme it was trained in; None where the family has none.
+        options: Keywords of the environment it was trained in.
         temperature: For sampling, as tuned after training.
         trained_in: Id of the environment it was trained in.
     """
 
     weights: dict[str, torch.Tensor]
     config: NetworkConfig
-    sgs: str | None
+    options: Options
     temperature: float
     trained_in: str = "another environment"
 
@@ -124,7 +124,7 @@ def load_policy(name: str | Path, env_id: str) -> TrainedPolicy:
             "average", tensors["network"]
         ),  # what evaluation uses, in the middle of imitation
         config=NetworkConfig(**meta["network"]),
-        sgs=meta.get("env", {}).get("sgs"),
+        options=dict(meta.get("env", {}).get("options", {})),
         temperature=float(meta.get("temperature", 1.0)),
         trained_in=str(meta.get("env", {}).get("id", "another environment")),
     )

@@ -6,15 +6,19 @@ encodes an instance once for all its decisions, mixes shops of many shapes, and 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from makespan.agents.advantages import RewardScale, advantages
 from makespan.agents.config import EnvConfig, PPOConfig
 from makespan.agents.demonstrations import minibatches
 from makespan.agents.imitation import Minibatch, apply_gradient, score
@@ -28,6 +32,16 @@ from makespan.agents.schedules import Annealing
 DECISIONS_PER_ENCODING: Final = 8  # decisions of an instance in a minibatch, which share its encoding
 FLOOR: Final = 0.02  # of the learning rate, whatever the schedule
 _ADAM_EPS: Final = 1e-5
+
+
+@dataclass
+class _Lesson:
+    """An update's experience with its advantages (S,) and the critic's targets (S,); `learnt` counts what was read."""
+
+    experience: Experience
+    advantage: NDArray[np.float32]
+    targets: NDArray[np.float32]
+    learnt: int = 0
 
 
 class PPOLearner:
@@ -58,6 +72,7 @@ class PPOLearner:
         self.learning_rate = Annealing(config.learning_rate, FLOOR * config.learning_rate, config.schedule)
         self.entropy = Annealing(config.entropy, config.entropy_final)
         self.shops = Shops(env, config.shapes, config.num_envs * config.num_steps, seed)
+        self.scale = RewardScale(config.reward_scale)
         self.updates = 0
         self.decisions = 0
 
@@ -74,7 +89,8 @@ class PPOLearner:
         }
         if self.reference is not None:
             tensors["reference"] = self.reference.state_dict()
-        return tensors, {"updates": self.updates, "decisions": self.decisions}
+        counters = {"updates": self.updates, "decisions": self.decisions}
+        return tensors, {**counters, "reward_scale": self.scale.state()}
 
     def restore(self, tensors: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
         """Go on from a state."""
@@ -82,46 +98,54 @@ class PPOLearner:
         self.optimizer.load_state_dict(tensors["optimizer"])
         if self.reference is not None:
             self.reference.load_state_dict(tensors["reference"])
+        self.scale.restore(meta["reward_scale"])
         self.updates, self.decisions = int(meta["updates"]), int(meta["decisions"])
 
     def update(self) -> dict[str, float]:
         """Play one batch of episodes and learn from it; returns the update's metrics."""
-        noise = noise_seed(self.seed, self.updates)
+        noise, began = noise_seed(self.seed, self.updates), time.process_time()
         experience = collect(
             self.network,
             self.env,
-            self.shops.draw(self.updates),
-            gamma=self.config.gamma,
-            gae_lambda=self.config.gae_lambda,
+            self.shops.draw(self.updates, self.config.episodes_per_instance),
             generator=torch.Generator().manual_seed(noise),
             reference=self.reference,
         )
+        played = time.process_time()
+        advantage, targets = advantages(
+            experience, self.config, self.scale, self.config.episodes_per_instance
+        )
+        lesson = _Lesson(experience, advantage, targets)
         critic_only = self.pretrained and self.updates < self.config.critic_warmup_updates
         spent = self.decisions / self.config.total_decisions
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(noise)  # dropout draws from torch's own generator
-            losses = self._learn(experience, spent, np.random.default_rng(noise), critic_only=critic_only)
+            losses = self._learn(lesson, spent, np.random.default_rng(noise), critic_only=critic_only)
         self.updates += 1
         self.decisions += len(experience.decisions)
-        residual = float(np.var(experience.advantage))
+        residual = float(np.var(targets - experience.value))
+        count = len(experience.decisions)
         return {
             "decisions": self.decisions,
             "return": float(experience.returns.mean()),
-            "explained_variance": 1.0 - residual / max(float(np.var(experience.targets)), 1e-12),
+            "explained_variance": 1.0 - residual / max(float(np.var(targets)), 1e-12),
             "learning_rate": self.learning_rate(spent),
             **losses,
+            "rollout_decisions_per_cpu_s": count / (played - began),
+            "learning_decisions_per_cpu_s": lesson.learnt / (time.process_time() - played),
         }
 
     def _learn(
-        self, experience: Experience, spent: float, rng: np.random.Generator, *, critic_only: bool
+        self, lesson: _Lesson, spent: float, rng: np.random.Generator, *, critic_only: bool
     ) -> dict[str, float]:
         rows: list[dict[str, float]] = []
         rate = self.learning_rate(spent)
         self.network.train()
         with _critic_alone(self.network) if critic_only else _everything():
-            for batch, advantage in self._minibatches(experience, rng):
-                loss, numbers = self._loss(experience, batch, advantage, spent, critic_only=critic_only)
+            for batch, advantage in self._minibatches(lesson, rng):
+                loss, numbers = self._loss(lesson, batch, advantage, spent, critic_only=critic_only)
                 rows.append(numbers)
+                lesson.learnt += len(batch.rows)
                 if not critic_only and numbers["kl"] > self.config.target_kl:
                     break
                 numbers["gradient_norm"] = apply_gradient(
@@ -130,28 +154,29 @@ class PPOLearner:
         return {key: float(np.mean([row[key] for row in rows if key in row] or [np.nan])) for key in rows[0]}
 
     def _minibatches(
-        self, experience: Experience, rng: np.random.Generator
-    ) -> Iterator[tuple[Minibatch, np.ndarray[Any, np.dtype[np.float32]]]]:
+        self, lesson: _Lesson, rng: np.random.Generator
+    ) -> Iterator[tuple[Minibatch, NDArray[np.float32]]]:
         """Minibatches of all epochs, with their normalised advantages."""
         size = self.config.minibatch_size
         num_instances = max(1, size // DECISIONS_PER_ENCODING)
-        advantage = experience.advantage
+        advantage, decisions = lesson.advantage, lesson.experience.decisions
         advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
         for _ in range(self.config.epochs):
-            for instances, rows in minibatches(experience.decisions, num_instances, size, rng):
-                yield Minibatch(experience.decisions, instances, rows), advantage[rows]
+            for instances, rows in minibatches(decisions, num_instances, size, rng):
+                yield Minibatch(decisions, instances, rows), advantage[rows]
 
     def _loss(
         self,
-        experience: Experience,
+        lesson: _Lesson,
         batch: Minibatch,
-        advantage: np.ndarray[Any, np.dtype[np.float32]],
+        advantage: NDArray[np.float32],
         spent: float,
         *,
         critic_only: bool,
     ) -> tuple[Tensor, dict[str, float]]:
         logits, values, decided = score(self.network, batch)
-        error = values - torch.from_numpy(experience.targets[batch.rows])
+        experience = lesson.experience
+        error = values - torch.from_numpy(lesson.targets[batch.rows])
         value_loss = error.square().mean()
         if critic_only:
             return self.config.value_coef * value_loss, {"value_loss": float(value_loss.detach())}
@@ -167,7 +192,7 @@ class PPOLearner:
         entropy = _relative_entropy(log_p, graph, decided.num_graphs)
         loss = policy_loss + self.config.value_coef * value_loss - self.entropy(spent) * entropy
         if experience.reference is not None:
-            reference = torch.from_numpy(experience.reference[batch.rows])[graph, decided.candidate_slot]
+            reference = torch.from_numpy(experience.reference.select(batch.rows).values)
             divergence = (log_p.exp() * (log_p - reference)).sum() / decided.num_graphs
             loss = loss + self.config.kl_to_imitation * divergence
         with torch.no_grad():

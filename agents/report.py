@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from makespan.agents.plots import save_plots
+from makespan.agents.plots import family_pages, save_plots
 from makespan.agents.results import EVERYTHING, Evaluation, SummaryRow
 from makespan.envs.core.files import write_atomically
 
@@ -16,6 +16,7 @@ CAPTIONS: Final[Mapping[str, str]] = {
     "profile": "Share of instances solved within a gap.",
     "groups": "Mean gap by instance group.",
     "gantt": "Schedules of one instance, side by side.",
+    "schedule": "A schedule of one instance.",
     "learning": "Learning curve.",
 }
 
@@ -43,13 +44,24 @@ def write_report(
     plots = save_plots(evaluation, folder, runs)
     evaluation.save_json(folder / "evaluation.json")
     evaluation.save_csv(folder / "evaluation.csv")
+    pages = {}
+    for number, (policy, text) in enumerate(family_pages(evaluation).items(), 1):
+        pages[policy] = f"schedule-{number}.html"
+        write_atomically(folder / pages[policy], text)
     page = folder / "report.md"
-    write_atomically(page, markdown(evaluation, title=title, plots=[path.name for path in plots]))
+    names = [path.name for path in plots]
+    write_atomically(page, markdown(evaluation, title=title, plots=names, pages=pages))
     return page
 
 
-def markdown(evaluation: Evaluation, *, title: str | None = None, plots: Sequence[str] = ()) -> str:
-    """The page itself; `plots` are files beside it."""
+def markdown(
+    evaluation: Evaluation,
+    *,
+    title: str | None = None,
+    plots: Sequence[str] = (),
+    pages: Mapping[str, str] | None = None,
+) -> str:
+    """The page itself; `plots` are files beside it, and `pages` (by policy) interactive ones."""
     parts = [f"# {title or evaluation.meta['env']}", _introduction(evaluation)]
     parts += ["## Verdict", "\n".join(f"- {sentence}" for sentence in verdicts(evaluation))]
     parts += ["## All instances", summary_table(evaluation)]
@@ -57,7 +69,8 @@ def markdown(evaluation: Evaluation, *, title: str | None = None, plots: Sequenc
         parts += ["## By group", group_table(evaluation)]
     if plots:
         parts += ["## Pictures"]
-        parts += [f"![{CAPTIONS[Path(plot).stem]}]({plot})" for plot in plots]
+        parts += [f"![{CAPTIONS[Path(plot).stem.partition('-')[0]]}]({plot})" for plot in plots]
+    parts += [f"[Interactive page of a schedule of `{name}`]({file})" for name, file in (pages or {}).items()]
     parts += ["## How this was measured", _method(evaluation)]
     return "\n\n".join(parts) + "\n"
 
@@ -91,12 +104,18 @@ def verdicts(evaluation: Evaluation) -> list[str]:
 
 def verdict(row: SummaryRow, rule: SummaryRow | None) -> str:
     """Whether a policy beats the best rule: only an interval that excludes zero says so."""
-    if rule is None or row.difference_pct is None or row.wins is None:
+    if rule is None or row.wins is None:
         return f"`{row.policy}` was compared with no rule."
     outcome = (
         f"it is better on {row.wins} of {row.wins + (row.ties or 0) + (row.losses or 0)} instances,"
         f" equal on {row.ties} and worse on {row.losses}."
     )
+    if row.difference_pct is None:  # no reference that a gap could be measured against
+        means = f"its mean is {_objective(row.mean_objective)} against {_objective(rule.mean_objective)}"
+        return (
+            f"`{row.policy}` against the best rule, `{rule.policy}`: {means}; {outcome}"
+            f" Wilcoxon's p = {_number(row.wilcoxon_p, '.2g')}."
+        )
     means = f"its mean gap is {_percent(row.mean_gap_pct)} against {_percent(rule.mean_gap_pct)}"
     direction = "lower" if row.difference_pct < 0 else "higher"
     difference = f"{abs(row.difference_pct):.2f} points {direction}"
@@ -146,7 +165,7 @@ def summary_table(evaluation: Evaluation) -> str:
                 NONE if row.best_rule in (None, row.policy) else f"`{row.best_rule}`",
                 _interval(row.difference_pct, row.difference_low, row.difference_high, "+"),
                 wins,
-                _number(row.mean_objective, ".1f"),
+                _objective(row.mean_objective),
                 _number(row.mean_seconds, ".3g"),
                 f"{row.valid} / {row.runs * row.n}",
             ]
@@ -181,8 +200,9 @@ def _introduction(evaluation: Evaluation) -> str:
     noun = "instance" if count == 1 else "instances"
     return (
         f"{len(evaluation.policies)} policies on the same {count} {noun}, {origin}; every schedule was"
-        f" checked by the independent validator. The {meta['objective']} is minimised; gaps are % above the"
-        f" reference: {_references(evaluation)}."
+        f" checked by the independent validator. The {meta['objective']} is"
+        f" {'maximised' if evaluation.maximises else 'minimised'}; gaps are %"
+        f" {'below' if evaluation.maximises else 'above'} the reference: {_references(evaluation)}."
     )
 
 
@@ -191,10 +211,16 @@ def _references(evaluation: Evaluation) -> str:
     for info in evaluation.instances:
         counts[info.reference_kind] = counts.get(info.reference_kind, 0) + 1
     parts = [f"{kind} for {count}" for kind, count in counts.items()]
-    warning = (
-        "; a gap to a lower bound overstates the distance to the optimum" if "lower bound" in counts else ""
-    )
-    return ", ".join(parts) + warning
+    warnings = [
+        f"; a gap to {what} {verb} the distance to the optimum"
+        for kind, what, verb in (
+            ("lower bound", "a lower bound", "overstates"),
+            ("upper bound", "an upper bound", "overstates"),
+            ("best of this run", "the best of this run", "understates"),
+        )
+        if kind in counts
+    ]
+    return ", ".join(parts) + "".join(warnings)
 
 
 def _method(evaluation: Evaluation) -> str:
@@ -205,7 +231,7 @@ def _method(evaluation: Evaluation) -> str:
     sources, planners = meta["bounds_source"], meta["sees_beyond_the_observation"]
     assert isinstance(sources, Sequence)
     assert isinstance(planners, Sequence)
-    modes = sorted({info.sgs for info in evaluation.policies if info.sgs is not None})
+    modes = sorted({info.mode for info in evaluation.policies if info.mode is not None})
     lines = [
         "Intervals are 95 % percentile bootstrap intervals (2 000 resamples) over instances, over training"
         " runs within each instance where a method has several. The best rule is chosen by mean gap on these"
@@ -221,7 +247,7 @@ def _method(evaluation: Evaluation) -> str:
         + ".",
     ]
     if modes:
-        lines.insert(3, f"Schedule modes: {', '.join(modes)}.")
+        lines.insert(3, f"Modes of the environment: {', '.join(modes)}.")
     if planners:
         lines.append(f"Look at the whole instance, beyond the observation: {', '.join(map(str, planners))}.")
     bullets = "\n".join(f"- {line}" for line in lines)
@@ -230,7 +256,15 @@ def _method(evaluation: Evaluation) -> str:
 
 def _sorted(evaluation: Evaluation, group: str) -> list[SummaryRow]:
     rows = [row for row in evaluation.summary if row.group == group]
-    return sorted(rows, key=lambda row: (row.mean_gap_pct is None, row.mean_gap_pct or 0.0))
+    sign = -1.0 if evaluation.maximises else 1.0
+    return sorted(
+        rows,
+        key=lambda row: (
+            row.mean_gap_pct is None,
+            row.mean_gap_pct or 0.0,
+            sign * (row.mean_objective or 0.0),
+        ),
+    )
 
 
 def _table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
@@ -248,6 +282,11 @@ def _interval(value: float | None, low: float | None, high: float | None, sign: 
 
 def _number(value: float | None, form: str) -> str:
     return NONE if value is None else f"{value:{form}}"
+
+
+def _objective(value: float | None) -> str:
+    """To a tenth, or to four digits where that says more."""
+    return NONE if value is None else f"{value:.1f}" if abs(value) >= 100.0 else f"{value:.4g}"
 
 
 def _percent(value: float | None) -> str:

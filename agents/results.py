@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from makespan.agents import statistics
 from makespan.agents.contenders import Kind
 from makespan.agents.statistics import Interval
+from makespan.envs.core.family import Family
 from makespan.envs.core.files import write_atomically
 from makespan.envs.core.schedule import Schedule
 
@@ -37,9 +38,11 @@ class Row:
         objective: As the validator recomputed it; for a refused schedule what was claimed, None if nothing
             was.
         unit: Unit of the objective.
-        best_known: Published upper bound, None if there is none.
-        gap_pct: 100 (objective / reference - 1), None if invalid; `meta["instances"]` names the reference.
-        bound: Best lower bound known: published, quick, or proved by a solver of this evaluation.
+        best_known: Best published objective, None if there is none.
+        gap_pct: 100 (objective / reference - 1), or 100 (1 - objective / reference) where the objective is
+            maximised; None if invalid or without a positive reference; `meta["instances"]` names the reference.
+        bound: Tightest bound known on the optimum (lower, or upper where the objective is maximised): published,
+            quick, or proved by a solver of this evaluation.
         decisions: Decisions taken in the episode of this schedule; None for a solver.
         seconds: Wall-clock seconds; a batch's time is shared out evenly, best-of-N counts all N.
         valid: Whether the independent validator accepts the schedule with the objective that was claimed.
@@ -66,15 +69,15 @@ class PolicyInfo:
     policy: str
     kind: Kind
     samples: int
-    sgs: str | None
+    mode: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class InstanceInfo:
     """An instance of an evaluation: its group and what gaps are measured against.
 
-    `reference_kind` is "best known" (published upper bound), "proved in this run", "lower bound", which
-    overstates gaps, or "none".
+    `reference_kind` is "best known" (published), "proved in this run", "lower bound" or "upper bound" (whichever
+    the optimum cannot be beyond), which overstates gaps, "best of this run", which understates them, or "none".
     """
 
     instance: str
@@ -89,9 +92,10 @@ class SummaryRow:
 
     Means, intervals and comparisons leave invalid schedules out; `valid` < `runs` x `n` says that there are
     some. All intervals are 95 % bootstrap intervals over instances (over training runs within each instance
-    where `runs` > 1), Wilson's for the win rate. The best rule is the one of least mean gap in the group,
-    among rules with as many samples if there are any, else among those with one; it is chosen on these very
-    instances, which favours it. A negative difference favours the policy.
+    where `runs` > 1), Wilson's for the win rate. The best rule is the one of least mean gap in the group (of best
+    mean objective where there are no gaps), registered policies included, among those with as many samples if
+    there are any, else among those with one; it is chosen on these very instances, which favours it. A
+    negative difference favours the policy.
     """
 
     policy: str
@@ -133,7 +137,9 @@ class Evaluation:
         instances: The instances with their references.
         methods: Method name -> the policies that are its training runs.
         meta: Versions, command, seed, machine, source of the bounds: whatever is needed to repeat it.
-        schedules: (policy, instance) -> schedule; not written to the JSON.
+        schedules: (policy, instance) -> schedule; not written to the JSON, like the two that follow.
+        problems: Name -> instance.
+        family: Their family, for its pictures.
     """
 
     rows: tuple[Row, ...]
@@ -143,12 +149,19 @@ class Evaluation:
     methods: Mapping[str, tuple[str, ...]]
     meta: Mapping[str, Json]
     schedules: Mapping[tuple[str, str], Schedule] = field(default_factory=dict, repr=False)
+    problems: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    family: Family | None = field(default=None, repr=False)
 
     @property
     def groups(self) -> tuple[str, ...]:
         """`all`, and the size groups where there are several, in order of appearance."""
         groups = tuple(dict.fromkeys(info.group for info in self.instances))
         return (EVERYTHING, *groups) if len(groups) > 1 else (EVERYTHING,)
+
+    @property
+    def maximises(self) -> bool:
+        """Whether larger objectives are better."""
+        return self.meta.get("sense", "min") == "max"
 
     def gaps(self, policy: str) -> NDArray[np.float64]:
         """Gap of a policy on each instance (num_instances,), NaN where there is none."""
@@ -214,7 +227,7 @@ def summarise(evaluation: Evaluation) -> list[SummaryRow]:
     for group in evaluation.groups:
         members = [info for info in evaluation.instances if group in (EVERYTHING, info.group)]
         tables = {info.policy: _Table.of(evaluation, (info.policy,), members) for info in evaluation.policies}
-        rules = {info.policy: info.samples for info in evaluation.policies if info.kind == "rule"}
+        rules = {i.policy: i.samples for i in evaluation.policies if i.kind in ("rule", "policy")}
         for info in evaluation.policies:
             best = _best_rule(tables, rules, info.samples)
             summary.append(_summary_row(info.policy, info.kind, group, tables, tables[info.policy], best))
@@ -228,10 +241,14 @@ def summarise(evaluation: Evaluation) -> list[SummaryRow]:
 
 @dataclass(frozen=True)
 class _Table:
-    """Scores (num_runs, num_instances) of the runs of one method, NaN where a schedule is invalid."""
+    """Scores (num_runs, num_instances) of the runs of one method, NaN where a schedule is invalid.
+
+    `loss` is the objective, negative where it is maximised: smaller is better.
+    """
 
     objective: NDArray[np.float64]
     gap: NDArray[np.float64]
+    loss: NDArray[np.float64]
     seconds: NDArray[np.float64]
     valid: int
     reference: str
@@ -243,10 +260,12 @@ class _Table:
         counts: dict[str, int] = {}
         for info in members:
             counts[info.reference_kind] = counts.get(info.reference_kind, 0) + 1
+        objective = np.array(
+            [[_number(row.objective if row.valid else None) for row in line] for line in grid]
+        )
         return cls(
-            objective=np.array(
-                [[_number(row.objective if row.valid else None) for row in line] for line in grid]
-            ),
+            objective=objective,
+            loss=-objective if evaluation.maximises else objective,
             gap=np.array([[_number(row.gap_pct) for row in line] for line in grid]),
             seconds=np.array([[row.seconds for row in line] for line in grid]),
             valid=sum(row.valid for line in grid for row in line),
@@ -268,7 +287,7 @@ def _best_rule(tables: Mapping[str, _Table], rules: Mapping[str, int], samples: 
     rivals = equal or [rule for rule, count in rules.items() if count == 1] or list(rules)
     means = {rule: _mean(tables[rule].gap) for rule in rivals}
     if all(math.isnan(mean) for mean in means.values()):
-        means = {rule: _mean(tables[rule].objective) for rule in rivals}
+        means = {rule: _mean(tables[rule].loss) for rule in rivals}
     return min(means, key=lambda rule: (math.isnan(means[rule]), means[rule]), default=None)
 
 
@@ -307,8 +326,8 @@ def _summary_row(
 def _compare(row: SummaryRow, table: _Table, rival: _Table) -> SummaryRow:
     """Fill in the paired comparison with the best rule; several runs count by their mean on each instance."""
     by_gap = bool(np.isfinite(rival.gap).any())
-    ours = (table.gap if by_gap else table.objective).mean(axis=0)
-    theirs = (rival.gap if by_gap else rival.objective)[0]
+    ours = (table.gap if by_gap else table.loss).mean(axis=0)
+    theirs = (rival.gap if by_gap else rival.loss)[0]
     both = np.isfinite(ours) & np.isfinite(theirs)
     if not both.any():
         return row

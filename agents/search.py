@@ -16,13 +16,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from makespan.agents.batch import Arrays
+from makespan.agents.config import Options
 from makespan.agents.demonstrations import decision_keys, make_batch
 from makespan.agents.encoder import Memory
 from makespan.agents.inference import choose, decide, evaluating
 from makespan.agents.network import ActorCritic
 from makespan.agents.trials import shape_of
+from makespan.envs.core.family import Family
 from makespan.envs.core.schedule import Schedule
 from makespan.envs.core.vector import SchedulingVectorEnv
+from makespan.envs.registration import get_family
 
 MAX_SLOTS: Final = 512  # slots of a batch; more make the network no faster
 MAX_BYTES: Final = 512 * 2**20  # of the observations of a batch
@@ -38,6 +41,7 @@ class SearchResult:
         decisions: (I,) decisions that led to them.
         seconds: (I,) wall time, shared evenly by the instances that were searched together.
         samples: (I, N) objectives of all complete schedules, the greedy one first; of a beam, the greedy and the best.
+        actions: The actions (k,) that led to them; none after a beam search.
     """
 
     objectives: NDArray[np.float64]
@@ -45,21 +49,23 @@ class SearchResult:
     decisions: NDArray[np.int64]
     seconds: NDArray[np.float64]
     samples: NDArray[np.float64]
+    actions: list[NDArray[np.int64]]
 
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """Complete episodes, one a slot: objectives (B,), decisions (B,), and the environment with their schedules."""
+    """Complete episodes, one a slot: objectives (B,), decisions (B,), actions (steps, B) and the environment."""
 
     env: SchedulingVectorEnv
     objectives: NDArray[np.float64]
     decisions: NDArray[np.int64]
+    actions: NDArray[np.int64]
 
 
 def roll(
     network: ActorCritic,
     env_id: str,
-    sgs: str,
+    options: Options,
     instances: Sequence[Any],
     owner: NDArray[np.int64],
     temperature: Tensor,
@@ -70,18 +76,17 @@ def roll(
     Args:
         network: Decides, in evaluation mode and without gradients.
         env_id: Where it acts.
-        sgs: Schedule generation scheme.
+        options: Keywords of the environment.
         instances: Distinct instances.
         owner: (B,) instance of each slot; every instance must have a slot.
         temperature: (B,) of each slot, 0 for greedy.
         generator: Source of randomness.
     """
-    env = make_batch(env_id, sgs, [instances[i] for i in owner])
+    env = make_batch(env_id, options, [instances[i] for i in owner])
     observation, _ = env.reset(seed=0)
     _, first = np.unique(owner, return_index=True)
     memory = _encode(network, {key: array[first] for key, array in observation.items()})
-    keys = decision_keys(env.schema, with_tasks=network.config.encode == "step")
-    keys = [*keys, *(key for key in observation if key.endswith("_count"))]
+    keys = [*decision_keys(env.schema), *(key for key in observation if key.endswith("_count"))]
     if network.config.encode == "step":
         keys = list(observation)
     graph = torch.from_numpy(owner)
@@ -89,22 +94,24 @@ def roll(
     running = np.arange(len(owner))
     actions = np.zeros(len(owner), np.int64)
     decisions = np.zeros(len(owner), np.int64)
+    taken: list[NDArray[np.int64]] = []
     while running.size:
         whole = running.size == len(owner)
         seen = observation if whole else {key: observation[key][running] for key in keys}
         logits, _, batch = decide(network, seen, memory, graph[running])
         actions[running] = choose(logits, batch, num_candidates, temperature[running], generator).numpy()
+        taken.append(actions.copy())
         decisions[running] += 1
-        observation, _, terminated, _, _ = env.step(actions)
-        running = running[~terminated[running]]
+        observation, _, terminated, truncated, _ = env.step(actions)
+        running = running[~(terminated | truncated)[running]]
     objectives = np.array([env.objective(slot) for slot in range(len(owner))])
-    return Rollout(env, objectives, decisions)
+    return Rollout(env, objectives, decisions, np.array(taken))
 
 
 def best_of(
     network: ActorCritic,
     env_id: str,
-    sgs: str,
+    options: Options,
     instances: Sequence[Any],
     samples: int,
     temperature: float = 1.0,
@@ -115,7 +122,7 @@ def best_of(
     Args:
         network: Decides.
         env_id: Where it acts.
-        sgs: Schedule generation scheme.
+        options: Keywords of the environment.
         instances: Of any shapes; those of one shape are searched together.
         samples: Number N of schedules of each instance.
         temperature: Of the softmax that is sampled.
@@ -123,18 +130,20 @@ def best_of(
     """
     if samples < 1 or temperature <= 0.0:
         raise ValueError(f"samples: {samples}, temperature: {temperature}; expected at least 1, more than 0")
-    search = _Best(len(instances), samples)
+    search = _Best(get_family(env_id), len(instances), samples)
     generator = torch.Generator().manual_seed(seed)
     with evaluating(network):
         for members in _same_shape(instances):
-            width = _num_slots(env_id, sgs, instances[members[0]])
+            width = _num_slots(env_id, options, instances[members[0]])
             jobs = [(i, sample) for i in members for sample in range(samples)]
             for begin in range(0, len(jobs), width):
                 part = np.array(jobs[begin : begin + width])
                 chosen, owner = np.unique(part[:, 0], return_inverse=True)
                 heat = torch.from_numpy(np.where(part[:, 1] == 0, 0.0, temperature).astype(np.float32))
                 began = time.perf_counter()
-                rollout = roll(network, env_id, sgs, [instances[i] for i in chosen], owner, heat, generator)
+                rollout = roll(
+                    network, env_id, options, [instances[i] for i in chosen], owner, heat, generator
+                )
                 search.keep(rollout, part, (time.perf_counter() - began) / len(part))
     return search.result()
 
@@ -142,7 +151,7 @@ def best_of(
 def beam(
     network: ActorCritic,
     env_id: str,
-    sgs: str,
+    options: Options,
     instances: Sequence[Any],
     width: int,
     *,
@@ -152,25 +161,26 @@ def beam(
 
     In each round the 2 `width` likeliest children of all partial schedules are built; of those that the network could
     not tell apart one is kept, and the best `width` go on. The greedy schedule is always among them, and a partial
-    schedule whose lower bound is no better than the best complete one is dropped.
+    schedule whose bound is no better than the best complete one is dropped.
 
     Args:
         network: Decides.
         env_id: Where it acts.
-        sgs: Schedule generation scheme.
+        options: Keywords of the environment.
         instances: Of any shapes.
         width: Partial schedules that are kept.
-        score: What makes a partial schedule good: its "log_probability", or its lower "bound" first.
+        score: What makes a partial schedule good: its "log_probability", or its "bound" first.
     """
     if width < 1 or score not in ("log_probability", "bound"):
         raise ValueError(
             f"width: {width}, score: {score!r}; expected at least 1, 'log_probability' or 'bound'"
         )
-    search = _Best(len(instances), 2)
+    search = _Best(get_family(env_id), len(instances), 2)
     with evaluating(network):
         for i, instance in enumerate(instances):
             began = time.perf_counter()
-            _Beam(network, make_batch(env_id, sgs, [instance] * (2 * width)), width, score).run(search, i)
+            env = make_batch(env_id, options, [instance] * (2 * width))
+            _Beam(network, env, width, score, search.sign).run(search, i)
             search.seconds[i] = time.perf_counter() - began
     return search.result()
 
@@ -178,7 +188,7 @@ def beam(
 def tune_temperature(
     network: ActorCritic,
     env_id: str,
-    sgs: str,
+    options: Options,
     instances: Sequence[Any],
     grid: Sequence[float],
     samples: int,
@@ -187,24 +197,33 @@ def tune_temperature(
     """The temperature whose best of N is best on validation instances.
 
     Returns:
-        That temperature, and for each of the grid the mean ratio of the best of N to the greedy objective.
+        That temperature, and for each of the grid what the best of N gains on the greedy objective, relative to it.
     """
-    ratios = {}
+    gains = {}
     for temperature in grid:
-        found = best_of(network, env_id, sgs, instances, samples, temperature, seed)
-        ratios[temperature] = float((found.objectives / found.samples[:, 0]).mean())
-    return min(ratios, key=ratios.__getitem__), ratios
+        found = best_of(network, env_id, options, instances, samples, temperature, seed)
+        gains[temperature] = relative_gain(get_family(env_id), found)
+    return max(gains, key=gains.__getitem__), gains
+
+
+def relative_gain(family: Family, found: SearchResult) -> float:
+    """Mean of what the best schedules gain on the greedy ones, relative to these; 0 where a greedy objective is 0."""
+    greedy = found.samples[:, 0]
+    gain = found.objectives - greedy if family.sense == "max" else greedy - found.objectives
+    return float(np.divide(gain, np.abs(greedy), out=np.zeros_like(gain), where=greedy != 0.0).mean())
 
 
 class _Best:
     """The best schedule of each instance so far."""
 
-    def __init__(self, num_instances: int, samples: int) -> None:
+    def __init__(self, family: Family, num_instances: int, samples: int) -> None:
+        self.sign = -1.0 if family.sense == "max" else 1.0  # what is kept has the least objective times this
         self.schedules: list[Schedule | None] = [None] * num_instances
-        self.objectives = np.full(num_instances, np.inf)
+        self.objectives = np.full(num_instances, self.sign * np.inf)
         self.decisions = np.zeros(num_instances, np.int64)
+        self.actions: list[NDArray[np.int64]] = [np.zeros(0, np.int64)] * num_instances
         self.seconds = np.zeros(num_instances)
-        self.samples = np.full((num_instances, samples), np.inf)
+        self.samples = np.full((num_instances, samples), self.sign * np.inf)
 
     def keep(self, rollout: Rollout, jobs: NDArray[np.int64], seconds: float) -> None:
         """Enter a rollout whose slot s is sample jobs[s, 1] of instance jobs[s, 0]."""
@@ -212,34 +231,49 @@ class _Best:
         np.add.at(self.seconds, jobs[:, 0], seconds)
         for i in np.unique(jobs[:, 0]):
             slots = np.flatnonzero(jobs[:, 0] == i)
-            slot = int(slots[rollout.objectives[slots].argmin()])
-            self.enter(int(i), rollout.env, slot, int(rollout.decisions[slot]))
+            slot = int(slots[(self.sign * rollout.objectives[slots]).argmin()])
+            count = int(rollout.decisions[slot])
+            self.enter(int(i), rollout.env, slot, count, rollout.actions[:count, slot])
 
-    def enter(self, i: int, env: SchedulingVectorEnv, slot: int, decisions: int) -> None:
+    def enter(
+        self,
+        i: int,
+        env: SchedulingVectorEnv,
+        slot: int,
+        decisions: int,
+        actions: NDArray[np.int64] | None = None,
+    ) -> None:
         """Enter one complete schedule of instance i."""
         objective = env.objective(slot)
-        if objective < self.objectives[i]:
+        if self.sign * objective < self.sign * self.objectives[i]:
             self.objectives[i], self.decisions[i] = objective, decisions
             self.schedules[i] = env.schedule(slot)
+            if actions is not None:
+                self.actions[i] = actions.copy()
 
     def result(self) -> SearchResult:
         schedules = [schedule for schedule in self.schedules if schedule is not None]
-        return SearchResult(self.objectives, schedules, self.decisions, self.seconds, self.samples)
+        return SearchResult(
+            self.objectives, schedules, self.decisions, self.seconds, self.samples, self.actions
+        )
 
 
 class _Beam:
     """A beam search on one instance: parents in the first slots of a batch, their children built over them."""
 
-    def __init__(self, network: ActorCritic, env: SchedulingVectorEnv, width: int, score: str) -> None:
+    def __init__(
+        self, network: ActorCritic, env: SchedulingVectorEnv, width: int, score: str, sign: float
+    ) -> None:
+        self.sign = sign
         self.network = network
         self.env = env
         self.width = width
         self.by_bound = score == "bound"
         observation, _ = env.reset(seed=0)
         self.memory = _encode(network, {key: array[:1] for key, array in observation.items()})
-        with_tasks = network.config.encode == "step"
         candidates = ("candidate_index", "candidate_x", "action_mask")
-        self.state_keys = [k for k in decision_keys(env.schema, with_tasks=with_tasks) if k not in candidates]
+        keys = list(observation) if network.config.encode == "step" else decision_keys(env.schema)
+        self.state_keys = [key for key in keys if key not in candidates]
         self.log_p = np.zeros(1)  # (parents,)
         self.greedy = True  # whether the first parent is where the network alone would be
 
@@ -253,7 +287,8 @@ class _Beam:
             padded = np.full(self.env.num_envs, -1)
             padded[: len(actions)] = actions
             self.env.engine.step(padded)
-            complete = self.env.engine.outcome.terminated[: len(actions)]
+            outcome = self.env.engine.outcome
+            complete = (outcome.terminated | getattr(outcome, "truncated", False))[: len(actions)]
             for slot in np.flatnonzero(complete):
                 search.enter(i, self.env, int(slot), decisions)
                 if slot == 0 and self.greedy:
@@ -280,7 +315,8 @@ class _Beam:
     def _select(self, slots: NDArray[np.int64], scores: NDArray[np.float64], incumbent: float) -> None:
         """Move the best `width` of the children in `slots` to the front."""
         greedy_goes_on = self.greedy and slots.size > 0 and slots[0] == 0
-        bounds = np.array([self.env.engine.lower_bound(int(slot)) for slot in slots])
+        # of the objective times the sign: bounds from below, whatever the sense
+        bounds = self.sign * np.array([self.env.engine.lower_bound(int(slot)) for slot in slots])
         order = (
             np.lexsort((-scores[slots], bounds))
             if self.by_bound
@@ -289,7 +325,7 @@ class _Beam:
         if greedy_goes_on:
             order = np.concatenate([[0], order[order != 0]])
         slots, bounds = slots[order], bounds[order]
-        promising = bounds < incumbent
+        promising = bounds < self.sign * incumbent
         promising[:1] |= greedy_goes_on
         slots = self._distinct(slots[promising])[: self.width]
         self.env.engine.copy_slots(slots, np.arange(len(slots)))
@@ -318,8 +354,8 @@ def _same_shape(instances: Sequence[Any]) -> list[list[int]]:
     return list(shapes.values())
 
 
-def _num_slots(env_id: str, sgs: str, instance: Any) -> int:
+def _num_slots(env_id: str, options: Options, instance: Any) -> int:
     """Slots of a batch of such instances that fit into memory."""
-    schema = make_batch(env_id, sgs, [instance]).schema
+    schema = make_batch(env_id, options, [instance]).schema
     slot_bytes = sum(box.nbytes for box in schema.zeros(1).values())
     return int(np.clip(MAX_BYTES // slot_bytes, 1, MAX_SLOTS))

@@ -16,7 +16,7 @@ from makespan.agents.imitation import MovingAverage, apply_gradient, cloning_los
 from makespan.agents.labels import Labels, draw
 from makespan.agents.network import ActorCritic
 from makespan.agents.schedules import learning_rate_factor
-from makespan.agents.search import best_of
+from makespan.agents.search import best_of, relative_gain
 from makespan.envs.registration import get_family
 
 MAX_GRAD_NORM = 1.0
@@ -74,15 +74,15 @@ class SelfLabeller:
         found = best_of(
             self.network,
             self.env.id,
-            self.env.sgs,
+            self.env.options,
             instances,
             self.config.samples,
             self.config.temperature,
             int(rng.integers(2**31)),
         )
-        loss = self._learn(Labels(instances, found.schedules), rng)
+        loss = self._learn(Labels(instances, [], found.actions, found.actions), rng)
         self.done += 1
-        gain = 1.0 - float((found.objectives / found.samples[:, 0]).mean())
+        gain = relative_gain(self.family, found)
         return {"loss": loss, "best_of_gain_pct": 100.0 * gain}
 
     def _learn(self, labels: Labels, rng: np.random.Generator) -> float:
@@ -93,11 +93,11 @@ class SelfLabeller:
         losses = []
         for batch in stream(
             self.env.id,
-            self.env.sgs,
+            self.env.options,
             [labels],
             batch_size=DECISIONS_PER_STEP,
             instances_per_batch=len(labels),
-            with_tasks=self.network.config.encode == "step",
+            encode=self.network.config.encode,
             rng=rng,
         ):
             loss, _ = cloning_loss(self.network, batch)

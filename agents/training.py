@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import gymnasium
 import torch
 
 from makespan.agents.config import TrainConfig, to_dict
@@ -27,6 +26,7 @@ from makespan.agents.run_folder import RunFolder
 from makespan.agents.runtime import tune_malloc
 from makespan.agents.search import tune_temperature
 from makespan.agents.self_labelling import SelfLabeller
+from makespan.agents.shapes import check_config, schema_of, without_mode
 from makespan.envs.registration import get_family
 
 logger = logging.getLogger(__name__)
@@ -46,9 +46,9 @@ class _State:
 
 def make_network(config: TrainConfig) -> ActorCritic:
     """A fresh network for the config's environment, seeded by the config."""
-    env = gymnasium.make(config.env.id, sgs=config.env.sgs, disable_env_checker=True)
+    schema = schema_of(config.env)
     torch.manual_seed(config.seed)
-    return ActorCritic(env.unwrapped.schema, config.network)  # type: ignore[attr-defined]
+    return ActorCritic(schema, config.network)
 
 
 def describe(config: TrainConfig, **more: Any) -> dict[str, Any]:
@@ -61,6 +61,7 @@ def train(config: TrainConfig, run: RunFolder) -> ActorCritic:
     """Carry a run to its end, from its last checkpoint if it has one."""
     tune_malloc()
     torch.set_num_threads(1)
+    check_config(config, get_family(config.env.id))
     network = make_network(config)
     state = _resume(run, network)
     if state.stage == "imitation":
@@ -146,9 +147,9 @@ def _tune(config: TrainConfig, network: ActorCritic) -> float:
     shapes = config.evaluation.shapes or config.imitation.shapes or config.ppo.shapes
     instances = [one for shape in shapes for one in draw(family, shape, VALIDATION_SEED, 0, NUM_VALIDATION)]
     grid, samples = config.evaluation.temperatures, min(config.evaluation.samples, default=16)
-    best, ratios = tune_temperature(network, config.env.id, config.env.sgs, instances, grid, samples)
+    best, gains = tune_temperature(network, config.env.id, config.env.options, instances, grid, samples)
     logger.info(
-        "best of %d / greedy by temperature: %s", samples, {t: round(r, 4) for t, r in ratios.items()}
+        "gain of best of %d by temperature: %s", samples, {t: round(gain, 4) for t, gain in gains.items()}
     )
     return best
 
@@ -160,7 +161,7 @@ def compare(config: TrainConfig, run: RunFolder) -> None:
     path = str(run.path)
     policies = [path, *(f"{path}*{n}" for n in wanted.samples), *wanted.rules, *wanted.solvers]
     drawn = [
-        replace(one, name=f"{shape.generator}-{shape.num_jobs}x{shape.num_machines}#{i}")
+        replace(one, name=f"{shape.name}#{i}")
         for shape in wanted.shapes
         for i, one in enumerate(draw(family, shape, wanted.seed, 0, wanted.episodes))
     ]
@@ -174,6 +175,7 @@ def compare(config: TrainConfig, run: RunFolder) -> None:
             policies,
             instances=instances,
             seed=wanted.seed,
+            options=without_mode(family, dict(config.env.options)),
             time_limit_s=wanted.time_limit_s,
             load_policy=load_policy,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from makespan.agents.contenders import Contender, MakePolicy, PolicySpec, PolicySpecError
 from makespan.agents.progress import Progress
-from makespan.envs.core.family import BestKnown, Family
+from makespan.envs.core.family import BestKnown, Family, better
 from makespan.envs.core.graph import GraphSchema
 from makespan.envs.core.policy import PlanningPolicy, Policy, Solver, solvers_of
 from makespan.envs.core.schedule import Schedule
@@ -24,7 +24,7 @@ MAX_BYTES: Final = 2**28  # of observations in one batch
 TIME_LIMIT_S: Final = 10.0
 WARM_UP_S: Final = 0.01
 
-MakeVectorEnv = Callable[[Sequence[Any], str | None], VectorEnv[Any, Any, Any]]
+MakeVectorEnv = Callable[[Sequence[Any], Mapping[str, Any]], VectorEnv[Any, Any, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Result:
     """What one policy made of one instance, before it is checked."""
 
     schedule: Schedule | None = None
-    claimed: float = np.inf
+    claimed: float = np.nan
     decisions: int | None = None
     seconds: float = 0.0
     bound: float | None = None
@@ -61,7 +61,7 @@ class Run:
         cases: The instances.
         seed: Seeds all sampling and the solvers.
         time_limit_s: Seconds a solver may take for an instance.
-        make_env: Makes a native batch for instances in a schedule mode.
+        make_env: Makes a native batch for instances with keywords of the environment.
         progress: As in `makespan.agents.progress.Progress`.
         planners: Policies that turned out to look at the whole instance.
     """
@@ -79,17 +79,14 @@ class Run:
 def vector_env_maker(env_id: str) -> MakeVectorEnv:
     """How to make a native batch of an environment: one slot for each instance, no autoreset."""
 
-    def make(instances: Sequence[Any], sgs: str | None) -> VectorEnv[Any, Any, Any]:
-        mode: dict[str, Any] = {} if sgs is None else {"sgs": sgs}
+    def make(instances: Sequence[Any], options: Mapping[str, Any]) -> VectorEnv[Any, Any, Any]:
+        fixed = {"autoreset_mode": AutoresetMode.DISABLED, "copy": False, "illegal_action": "raise"}
         return gymnasium.make_vec(
             env_id,
             num_envs=len(instances),
             vectorization_mode="vector_entry_point",
             instances=list(instances),
-            autoreset_mode=AutoresetMode.DISABLED,
-            copy=False,
-            illegal_action="raise",
-            **mode,
+            **{**options, **fixed},
         )
 
     return make
@@ -127,7 +124,7 @@ def _roll_chunk(
     results: list[Result],
 ) -> None:
     """Roll one batch, slot s holding instance chunk[s], and keep what improves on `results`."""
-    env = run.make_env([run.cases[i].instance for i in chunk], contender.sgs)
+    env = run.make_env([run.cases[i].instance for i in chunk], contender.options)
     policy = make(_schema(env), greedy, seed)
     if isinstance(policy, PlanningPolicy):
         run.planners.add(contender.spec.text)
@@ -137,7 +134,7 @@ def _roll_chunk(
     for slot, i in enumerate(chunk):
         result = results[i]
         result.seconds += share
-        if result.schedule is None or objective[slot] < result.claimed:
+        if result.schedule is None or better(run.family, objective[slot], result.claimed):
             result.schedule = env.unwrapped.schedule(slot)  # type: ignore[attr-defined]
             result.claimed = float(objective[slot])
             result.decisions = int(decisions[slot])
@@ -150,28 +147,28 @@ def roll_out(
     """Run one episode in every slot of a native batch whose autoreset is disabled.
 
     Returns:
-        Objective (B,) and number of decisions (B,) of each episode; a truncated one has objective infinity.
+        Objective (B,) and number of decisions (B,) of each episode. An episode that was truncated has the objective of
+        what it had scheduled; the validator says whether that counts.
     """
     observation, _ = env.reset(seed=seed)
     if isinstance(policy, PlanningPolicy):
         policy.begin(instances, np.arange(env.num_envs))
     ended = np.zeros(env.num_envs, np.bool_)
-    objective = np.full(env.num_envs, np.inf)
+    objective = np.full(env.num_envs, np.nan)
     decisions = np.zeros(env.num_envs, np.int64)
     while not ended.all():
         decisions += ~ended
         observation, _, terminated, truncated, info = env.step(policy.act(observation))
         now = (terminated | truncated) & ~ended
         if now.any():
-            finished = now & terminated
-            objective[finished] = info["objective"][finished]
+            objective[now] = info["objective"][now]
             ended |= now
     return objective, decisions
 
 
 def _warm_up(run: Run, contender: Contender, index: int) -> int:
     """Take one step outside the clock, which compiles and loads; returns how many slots fit a batch."""
-    env = run.make_env([run.cases[index].instance], contender.sgs)
+    env = run.make_env([run.cases[index].instance], contender.options)
     schema = _schema(env)
     observation, _ = env.reset(seed=run.seed)
     policy = contender.makers[0](schema, True, run.seed)

@@ -92,6 +92,8 @@ def plain(config: object) -> object:
         return {field.name: plain(getattr(config, field.name)) for field in fields(config)}
     if isinstance(config, tuple):
         return [plain(item) for item in config]
+    if isinstance(config, Mapping):
+        return {key: plain(item) for key, item in config.items()}
     return config
 
 
@@ -117,10 +119,10 @@ def _convert(value: object, hint: object, path: str, base: object) -> object:
         if not isinstance(value, list | tuple):
             raise ConfigError(f"{path}: {value!r}; expected a list")
         return tuple(_convert(v, get_args(hint)[0], f"{path}.{i}", None) for i, v in enumerate(value))
+    if get_origin(hint) is Mapping:
+        return _convert_mapping(value, get_args(hint)[1], path)
     if get_origin(hint) in (Union, types.UnionType):
-        if value is None:
-            return None
-        return _convert(value, next(a for a in get_args(hint) if a is not type(None)), path, base)
+        return _convert_to_one_of(value, get_args(hint), path)
     if get_origin(hint) is Literal:
         return _convert_choice(value, get_args(hint), path)
     if hint is float and type(value) is int:
@@ -128,6 +130,26 @@ def _convert(value: object, hint: object, path: str, base: object) -> object:
     if type(value) is not hint:
         raise ConfigError(f"{path}: {value!r} is {_kind(value)}; expected {_TYPE_NAMES.get(hint, str(hint))}")
     return value
+
+
+def _convert_mapping(value: object, hint: object, path: str) -> dict[str, object]:
+    if value is None:  # a heading whose keys are all commented out
+        return {}
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise ConfigError(f"{path}: {value!r}; expected a mapping of names to values")
+    return {key: _convert(one, hint, f"{path}.{key}", None) for key, one in value.items()}
+
+
+def _convert_to_one_of(value: object, kinds: tuple[object, ...], path: str) -> object:
+    """`value` as the one of several types that it has."""
+    for kind in kinds:
+        if type(value) is kind:
+            return value
+    lists = [kind for kind in kinds if get_origin(kind) is tuple]
+    if lists and isinstance(value, list | tuple):
+        return _convert(value, lists[0], path, None)
+    names = [_TYPE_NAMES.get(kind, "a list") for kind in kinds]
+    raise ConfigError(f"{path}: {value!r} is {_kind(value)}; expected {', '.join(names[:-1])} or {names[-1]}")
 
 
 def _convert_choice(value: object, choices: tuple[object, ...], path: str) -> object:

@@ -70,6 +70,8 @@ class SB3VecEnv(VecEnv):
         self._length += 1
         dones = terminated | truncated
         infos: list[dict[str, Any]] = [{"TimeLimit.truncated": False} for _ in range(self.num_envs)]
+        for info, elapsed in zip(infos, batch_infos.get("elapsed", ()), strict=False):
+            info["elapsed"] = float(elapsed)
         for slot in np.flatnonzero(batch_infos["invalid_action"]):
             infos[slot]["invalid_action"] = True
         for slot in np.flatnonzero(dones):

@@ -1,7 +1,7 @@
 """Fill the rendered parts of the documentation from the package: `python docs/render.py`.
 
-A rendered part stands between `<!-- rendered: NAME -->` and `<!-- end -->`; whatever is between them is replaced. So
-features, rules, solvers, generators, instance sets and ids are documented once, where they are defined.
+A rendered part stands between `<!-- rendered: NAME ARGUMENT ... -->` and `<!-- end -->`; whatever is between them is
+replaced. So features, rules, solvers, generators, instance sets and ids are documented once, where they are defined.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ import numpy as np
 from makespan.agents.config import preset_names, preset_text
 from makespan.agents.statistics import mean_ci
 from makespan.envs.core.graph import GraphSchema
-from makespan.envs.core.policy import rules_of, solvers_of
+from makespan.envs.core.policy import policies_of, rules_of, solvers_of
 from makespan.envs.jobshop import formats
-from makespan.envs.jobshop.benchmark import BOUNDS_SOURCE, INSTANCE_SETS, best_known
-from makespan.envs.jobshop.generator import generator_names, make_generator
 from makespan.envs.registration import ENVIRONMENTS, get_family
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-PAGES: Final = ("README.md", "docs/jobshop.md", "docs/quickstart.md")
-_PART: Final = re.compile(r"(<!-- rendered: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+PAGES: Final = ("README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
+_PART: Final = re.compile(
+    r"(<!-- rendered: (?P<name>[\w-]+)(?P<arguments>( [\w/-]+)*) -->\n).*?(<!-- end -->)", re.DOTALL
+)
 
 
 def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -39,10 +39,10 @@ def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
-def environments() -> str:
-    """Ids with what they show, what they let do and what they pay, from the environments' docstrings."""
+def environments(*ids: str) -> str:
+    """Ids (default: all) with what they show, let do and pay, from the environments' docstrings."""
     rows = []
-    for entry in ENVIRONMENTS:
+    for entry in (entry for entry in ENVIRONMENTS if not ids or entry.id in ids):
         module, _, attribute = entry.entry_point.partition(":")
         text = inspect.getdoc(getattr(import_module(module), attribute)) or ""
         headings = ("Observation Space", "Action Space", "Rewards")
@@ -144,23 +144,24 @@ def _gaps(name: str, sets: Mapping[str, str], sizes: Sequence[str]) -> str:
     return f"{table(header, rows)}\n\n{note}"
 
 
-def rules() -> str:
-    """The job shop's rules with their sources."""
-    rows = ([f"`{name}`", rule.description, rule.citation] for name, rule in rules_of("jobshop").items())
+def rules(family: str) -> str:
+    """A family's rules with their sources."""
+    rows = ([f"`{name}`", rule.description, rule.citation] for name, rule in rules_of(family).items())
     return table(("rule", "serves first", "source"), rows)
 
 
-def solvers() -> str:
-    """The job shop's solvers with their sources."""
-    rows = ([f"`{name}`", solver.citation] for name, solver in solvers_of("jobshop").items())
-    return table(("solver", "source"), rows)
+def solvers(family: str) -> str:
+    """A family's solvers, and its policies that are no rules, with their sources."""
+    entries = [*policies_of(family).items(), *solvers_of(family).items()]
+    return table(("solver", "source"), ([f"`{name}`", entry.citation] for name, entry in entries))
 
 
-def generators() -> str:
-    """The job shop's generators with their parameters."""
+def generators(env_id: str) -> str:
+    """The generators of an environment's family with their parameters."""
     rows = []
-    for name in generator_names():
-        generator = make_generator(name)
+    family = get_family(env_id)
+    for name in family.generators:
+        generator = family.make_generator(name)
         parameters = inspect.signature(type(generator)).parameters
         shown = (
             f"{key}={getattr(generator, key)!r}"
@@ -172,20 +173,22 @@ def generators() -> str:
     return table(("generator", "draws", "parameters and defaults"), rows)
 
 
-def instance_sets() -> str:
-    """The literature's sets, and how many of their members are solved."""
-    rows = []
-    for name, members in INSTANCE_SETS.items():
+def instance_sets(env_id: str) -> str:
+    """The literature's sets of an environment's family, and how many of their members are solved."""
+    rows, family = [], get_family(env_id)
+    sources: set[str] = set()
+    for name, members in family.instance_sets.items():
         if re.search(r"\dx\d", name):  # a size group within a set
             continue
-        bounds = [best_known(member) for member in members]
+        bounds = [family.best_known(one) for member in members for one in family.find_instances(member)]
+        sources |= {bound.source for bound in bounds if bound is not None}
         known = sum(bound is not None for bound in bounds)
         proved = sum(bound is not None and bound.proved for bound in bounds)
         rows.append(
             [f"`{name}`", str(len(members)), f"{members[0]} ... {members[-1]}", str(known), str(proved)]
         )
     header = ("set", "instances", "names", "with published bounds", "of these proved optimal")
-    return f"{table(header, rows)}\n\nBounds: {BOUNDS_SOURCE}."
+    return f"{table(header, rows)}\n\nBounds: {'; '.join(sorted(sources))}."
 
 
 def text_formats() -> str:
@@ -194,9 +197,9 @@ def text_formats() -> str:
     return "\n".join(line for line in lines if line.startswith("|"))
 
 
-def jobshop_graph() -> str:
-    """The decision graph of the job shop: node and edge types, then every column."""
-    schema = _schema("makespan/FlexibleJobShop-v0")
+def graph(env_id: str) -> str:
+    """The decision graph of an environment: node and edge types, then every column."""
+    schema = _schema(env_id)
     nodes = (
         [f"`{n.name}`", n.level, f"`{n.parent}`" if n.parent else "", str(len(n.features))]
         for n in schema.nodes
@@ -222,7 +225,7 @@ def jobshop_graph() -> str:
     )
 
 
-PARTS: Final[dict[str, Callable[[], str]]] = {
+PARTS: Final[dict[str, Callable[..., str]]] = {
     "environments": environments,
     "presets": presets,
     "results-jobshop": results_jobshop,
@@ -235,8 +238,8 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "solvers": solvers,
     "generators": generators,
     "instance-sets": instance_sets,
-    "formats": text_formats,
-    "jobshop-graph": jobshop_graph,
+    "jobshop-formats": text_formats,
+    "graph": graph,
 }
 
 
@@ -246,7 +249,8 @@ def render(page: str) -> str:
         get_family(entry.id)  # registers rules and solvers
 
     def fill(match: re.Match[str]) -> str:
-        return f"{match[1]}{PARTS[match['name']]()}\n{match[3]}"
+        arguments = match["arguments"].split()
+        return f"{match[1]}{PARTS[match['name']](*arguments)}\n<!-- end -->"
 
     return _PART.sub(fill, page)
 

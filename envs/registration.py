@@ -25,6 +25,7 @@ class EnvEntry:
 
 _JOBSHOP: Final = "makespan.envs.jobshop"
 _MEMORY: Final = "makespan.envs.memory"
+_SOC: Final = "makespan.envs.soc"
 
 ENVIRONMENTS: Final = (
     EnvEntry(
@@ -44,6 +45,12 @@ ENVIRONMENTS: Final = (
         f"{_MEMORY}.allocation_env:MemoryAllocationEnv",
         f"{_MEMORY}.allocation_env:MemoryAllocationVectorEnv",
         f"{_MEMORY}.allocation_family:ALLOCATION",
+    ),
+    EnvEntry(
+        "makespan/SoC-v0",
+        f"{_SOC}.env:SocEnv",
+        f"{_SOC}.env:SocVectorEnv",
+        f"{_SOC}.family:SOC",
     ),
 )
 

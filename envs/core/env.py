@@ -28,8 +28,8 @@ class Outcome(Protocol):
     """What the last step did in each slot.
 
     Families whose time runs between decisions add `elapsed` (B,) float64, the time that the step took in the instance's own
-    scale (mean inter-arrival time, mean task time ...): learners that discount by time read it, and infos show it.
-    Families whose episodes can be cut by the world itself add `truncated` (B,) bool.
+    scale (mean inter-arrival time, mean task time ...), 0 where no step was taken: learners that discount by time read it,
+    and infos show it. Families whose episodes can be cut by the world itself add `truncated` (B,) bool.
     """
 
     @property
@@ -62,7 +62,7 @@ class Engine(Protocol):
         ...
 
     def lower_bound(self, slot: int) -> float:
-        """Lower bound of the objective given the decisions so far; rewards are its differences."""
+        """Bound on the objective given the decisions so far: from below, or from above where it is maximised."""
         ...
 
     def num_decisions(self, slot: int) -> int:
@@ -143,6 +143,9 @@ class SchedulingEnv(gymnasium.Env[Buffers, np.int64]):
         self.instance: Any = None
         self._action = np.zeros(1, np.int64)
         self._noops = 0
+        self._cut = False
+        self._has_elapsed = hasattr(engine.outcome, "elapsed")
+        self._has_truncated = hasattr(engine.outcome, "truncated")
         self._look()
 
     def _look(self) -> None:
@@ -171,6 +174,7 @@ class SchedulingEnv(gymnasium.Env[Buffers, np.int64]):
         self.engine.load(0, instance)
         self.instance = instance
         self._noops = 0
+        self._cut = False
         if seed is not None or not hasattr(self, "_illegal_rng"):
             entropy = self.np_random_seed if seed is None else seed
             self._illegal_rng = np.random.default_rng((max(entropy, 0), 1))
@@ -185,7 +189,7 @@ class SchedulingEnv(gymnasium.Env[Buffers, np.int64]):
         if self.instance is None:
             raise gymnasium.error.ResetNeeded("step() before reset()")
         outcome = self.engine.outcome
-        if outcome.terminated.item(0):
+        if self._cut or outcome.terminated.item(0):
             raise gymnasium.error.ResetNeeded("step() after the end of the episode")
         a = int(action)
         invalid = not (0 <= a < self._mask.size and self._mask[a])
@@ -196,13 +200,18 @@ class SchedulingEnv(gymnasium.Env[Buffers, np.int64]):
         self._action[0] = a
         self.engine.step(self._action)
         terminated = outcome.terminated.item(0)
+        if self._has_truncated:
+            self._cut = outcome.truncated.item(0)  # type: ignore[attr-defined]
+            truncated |= self._cut
         observation = self._observe()
         info = {
             "action_mask": observation["action_mask"],
             "invalid_action": invalid,
             "lower_bound": self.engine.lower_bound(0),
         }
-        if terminated:
+        if self._has_elapsed:
+            info["elapsed"] = outcome.elapsed.item(0)  # type: ignore[attr-defined]
+        if terminated or self._cut:
             info["objective"] = self.engine.objective(0)
             info["num_decisions"] = self.engine.num_decisions(0)
         return observation, outcome.reward.item(0), terminated, truncated, info
@@ -227,6 +236,7 @@ class SchedulingEnv(gymnasium.Env[Buffers, np.int64]):
     def restore(self, token: tuple[NDArray[Any], ...]) -> Buffers:
         """Back to the state of a token taken in this episode; returns its observation."""
         self.engine.restore(0, token)
+        self._cut = False
         return self._observe()
 
     def render(self) -> Any:

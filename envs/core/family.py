@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -27,6 +28,19 @@ class BestKnown:
         return self.lower == self.upper
 
 
+def better(family: Family, objective: float, than: float) -> bool:
+    """Whether an objective is truly better, in the family's sense, than another one; NaN is worse than any number."""
+    if math.isnan(than):
+        return not math.isnan(objective)
+    return objective > than if family.sense == "max" else objective < than
+
+
+def smallest_set(instance_sets: Mapping[str, Sequence[str]], name: str) -> str | None:
+    """The instance set of fewest members that an instance belongs to: `la` says more than `classic`."""
+    sets = [set_name for set_name, members in instance_sets.items() if name in members]
+    return min(sets, key=lambda set_name: len(instance_sets[set_name]), default=None)
+
+
 @dataclass(frozen=True, slots=True)
 class Family:
     """One family of problems.
@@ -38,6 +52,7 @@ class Family:
         env_ids: Gymnasium ids of the family; the first is the default.
         instance_sets: Set name -> names of its instances, in the order of the literature.
         make_generator: Name and parameters -> a generator of instances.
+        generators: Names that `make_generator` knows.
         find_instances: One argument of `--instances` (name, glob, set name or path) -> instances.
         best_known: Published bounds by instance, None if there are none.
         lower_bound: A quick bound on the optimum that needs no solver.
@@ -68,6 +83,7 @@ class Family:
     validate: Callable[[Any, Schedule], float]
     mirror: Callable[[Any, Schedule], tuple[Any, Schedule]] | None = None
     complete: Callable[[Any, Schedule, float, int], Schedule] | None = None
+    generators: tuple[str, ...] = ()
     sense: Literal["min", "max"] = "min"
     mode: str | None = None
     rule_mode: str | None = None

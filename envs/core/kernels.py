@@ -8,14 +8,41 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
+from typing import Any
 
+from llvmlite.ir import Constant  # type: ignore[import-untyped]
 from numba import njit
+from numba.extending import intrinsic
 
 # Division by zero is the kernel's own business: Numba's checks for it would cost a third of the speed.
 kernel = njit(cache=True, nogil=True, error_model="numpy")
 
 # For what kernels call: handing a tuple of arrays to a function costs more than most of these functions do.
 inlined_kernel = njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+
+# The same without reference counting, for kernels that allocate nothing: with dozens of arrays in a tuple, counting their
+# references at every call would cost several times the work.
+_uncounted: dict[str, Any] = {"_nrt": False}  # unknown to Numba's type stubs
+borrowing_kernel = njit(cache=True, nogil=True, error_model="numpy", forceinline=True, **_uncounted)
+
+
+@intrinsic
+def _borrowed(context: Any, arrays: Any) -> Any:
+    """The same tuple of arrays without owners: nothing counts their references, and somebody else has to keep them alive."""
+
+    def generate(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        result = arguments[0]
+        for i, kind in enumerate(signature.args[0].types):
+            view = target.make_array(kind)(target, builder, builder.extract_value(arguments[0], i))
+            view.meminfo = Constant(view.meminfo.type, None)
+            view.parent = Constant(view.parent.type, None)
+            result = builder.insert_value(result, view._getvalue(), i)
+        return result
+
+    return arrays(arrays), generate
+
+
+borrowed: Any = _borrowed  # for type checkers, which see the context as an argument
 
 
 def drop_stale_kernels(folder: Path) -> None:

@@ -72,6 +72,8 @@ class SchedulingVectorEnv(VectorEnv[Buffers, NDArray[np.int64], NDArray[Any]]):
         self._illegal_rngs: list[np.random.Generator] = []
         self._noops = np.zeros(num_envs, np.int64)
         self._tasks = next(f"{node.name}_count" for node in self.schema.nodes if node.level == "task")
+        self._has_elapsed = hasattr(engine.outcome, "elapsed")
+        self._has_truncated = hasattr(engine.outcome, "truncated")
         self._finished = np.zeros(num_envs, np.bool_)
         self._slots = np.arange(num_envs)
         self._everywhere = np.ones(num_envs, np.bool_)
@@ -118,11 +120,17 @@ class SchedulingVectorEnv(VectorEnv[Buffers, NDArray[np.int64], NDArray[Any]]):
         outcome = self.engine.outcome
         rewards, terminated = outcome.reward.copy(), outcome.terminated.copy()
         truncated = self._out_of_patience()
+        if self._has_truncated:
+            truncated |= outcome.truncated  # type: ignore[attr-defined]
         ended = (terminated | truncated) & ~was_finished
         self._finished = terminated | truncated
+        if self.autoreset_mode is AutoresetMode.DISABLED:
+            self._finished |= was_finished
         infos: Info = {}
+        if self._has_elapsed:
+            infos = {"elapsed": outcome.elapsed.copy(), "_elapsed": self._everywhere}  # type: ignore[attr-defined]
         if ended.any():
-            infos = self._episode_infos(ended)
+            infos |= self._episode_infos(ended)
             if self.autoreset_mode is AutoresetMode.SAME_STEP:
                 self._same_step_reset(ended, infos)
         infos |= {"invalid_action": invalid, "_invalid_action": self._everywhere}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from makespan.envs.core.family import Family
+from makespan.envs.core.family import Family, smallest_set
 from makespan.envs.core.schedule import Schedule
 from makespan.envs.jobshop import registry as registry  # registers the solvers
 from makespan.envs.jobshop import rules as rules  # registers the rules
 from makespan.envs.jobshop.benchmark import INSTANCE_SETS, best_known, find_instances
 from makespan.envs.jobshop.completion import complete
-from makespan.envs.jobshop.generator import make_generator
+from makespan.envs.jobshop.generator import generator_names, make_generator
 from makespan.envs.jobshop.instance import ShopInstance
 from makespan.envs.jobshop.validator import lower_bound, validate
 
@@ -29,6 +29,12 @@ def mirror(instance: ShopInstance, schedule: Schedule) -> tuple[ShopInstance, Sc
     return instance.reversed(), reverse
 
 
+def group(instance: ShopInstance) -> str:
+    """An instance's set, if any, and its size as the literature writes it: `la 15x15`."""
+    size = f"{instance.num_jobs}x{instance.num_machines}"
+    return f"{(smallest_set(INSTANCE_SETS, instance.name) or '').removesuffix(size)} {size}".strip()
+
+
 JOBSHOP: Final = Family(
     name="jobshop",
     objective="makespan",
@@ -42,6 +48,8 @@ JOBSHOP: Final = Family(
     validate=validate,
     mirror=mirror,
     complete=complete,
+    generators=tuple(generator_names()),
     mode="sgs",
     rule_mode="non_delay",
+    group=group,
 )

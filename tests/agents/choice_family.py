@@ -188,6 +188,7 @@ CHOICE = Family(
     best_known=lambda instance: PUBLISHED.get(instance.name),
     lower_bound=lambda instance: float(instance.num_steps),
     validate=validate,
+    mode="sgs",
 )
 
 if ENV_ID not in gymnasium.registry:

@@ -38,5 +38,5 @@ def tiny_network(env_id: str = JOBSHOP_ID, seed: int = 0, sgs: str = "active", *
     """A network of a few thousand weights."""
     torch.manual_seed(seed)
     torch.set_num_threads(1)  # more are slower on networks as small as this
-    schema = make_batch(env_id, sgs, shops(1)).schema
+    schema = make_batch(env_id, {"sgs": sgs}, shops(1)).schema
     return ActorCritic(schema, replace(NetworkConfig(width=16, head_width=16, depth=1, rounds=1), **config))

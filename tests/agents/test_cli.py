@@ -46,7 +46,7 @@ def test_help_loads_nothing_heavy(command: str) -> None:
 def test_train_help_shows_the_keys_of_the_config() -> None:
     """Guards the discoverability of overrides, whose parser is another than the command line's."""
     run = _makespan("train", "--help")
-    for option in ("--config", "--resume", "--ppo.learning-rate", "--imitation.shapes.0.num-jobs"):
+    for option in ("--config", "--resume", "--ppo.learning-rate", "--imitation.shapes.0.parameters.num-jobs"):
         assert option in run.stdout
 
 
@@ -58,9 +58,12 @@ def test_train_help_shows_the_keys_of_the_config() -> None:
         (["evaluate", JOB_SHOP, "--policies", "spt", "--instances", "fft06"], "did you mean ft06"),
         (["evaluate", JOB_SHOP, "--policies", "spt", "--episode", "3"], "did you mean --episodes"),
         (["evaluate", JOB_SHOP, "--policies", "spt", "--generator", "unifrm"], "did you mean uniform"),
-        (["evaluate", JOB_SHOP, "--policies", "spt", "--generator", "uniform", "--num-job", "3"], "num_job"),
-        (["evaluate", JOB_SHOP, "--policies", "spt", "--generator", "uniform", "--low"], "--name value"),
-        (["evaluate", JOB_SHOP, "--policies", "spt", "--instances", "ft06", "--num-jobs", "3"], "num_jobs"),
+        (["evaluate", JOB_SHOP, "--policies", "spt", "--set", "num_job=3"], "num_job"),
+        (["evaluate", JOB_SHOP, "--policies", "spt", "--set", "low"], "name=value"),
+        (
+            ["evaluate", JOB_SHOP, "--policies", "spt", "--instances", "ft06", "--set", "num_jobs=3"],
+            "num_jobs",
+        ),
         (["evaluate", JOB_SHOP, "--policies", "spt", "--json", "no/such/x.json"], "does not exist"),
         (["evaluate", JOB_SHOP, "--policies", "cp_sat[speed=9]", "--episodes", "1"], "speed"),
         (["solve", JOB_SHOP, "ft06", "--solver", "cpsat"], "did you mean cp_sat"),
@@ -157,7 +160,7 @@ def test_render_writes_each_format(suffix: str, tmp_path: Path) -> None:
 
 def test_render_draws_text_of_a_generated_instance(capsys: pytest.CaptureFixture[str]) -> None:
     """Guards the default: a plain chart on standard output, no escape codes where that is no terminal."""
-    words = ["--generator", "uniform", "--num-jobs", "4", "--num-machines", "3", "--seed", "5"]
+    words = ["--generator", "uniform", "--set", "num_jobs=4", "num_machines=3", "--seed", "5"]
     assert cli.main(["render", JOB_SHOP, "--policy", "mwkr", *words]) == 0
     text = capsys.readouterr().out
     assert "M2" in text
@@ -183,7 +186,7 @@ def test_evaluate_draws_the_same_instances_again(tmp_path: Path) -> None:
 
     def objectives(seed: str) -> list[float]:
         out = tmp_path / "rows.json"
-        words = ["--episodes", "4", "--seed", seed, "--generator", "uniform", "--num-jobs", "5"]
+        words = ["--episodes", "4", "--seed", seed, "--set", "num_jobs=5"]
         assert cli.main(["evaluate", JOB_SHOP, "--policies", "spt", *words, "--json", str(out)]) == 0
         return [row["objective"] for row in json.loads(out.read_text())["rows"]]
 

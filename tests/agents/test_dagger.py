@@ -27,8 +27,11 @@ from makespan.envs.jobshop.completion import complete
 from makespan.envs.jobshop.family import JOBSHOP
 from makespan.envs.jobshop.validator import validate
 
-SHAPES = (ShapeConfig(num_jobs=4, num_machines=3, count=4), ShapeConfig(num_jobs=3, num_machines=3, count=2))
-ENV = EnvConfig()
+SHAPES = (
+    ShapeConfig("uniform", {"num_jobs": 4, "num_machines": 3}, count=4, teacher="cp_sat"),
+    ShapeConfig("uniform", {"num_jobs": 3, "num_machines": 3}, count=2, teacher="cp_sat"),
+)
+ENV = EnvConfig(options={"sgs": "active"})
 
 
 def rows_of(schedule: Schedule) -> set[tuple[int, ...]]:
@@ -44,7 +47,7 @@ def test_the_student_acts_greedily(encode: str) -> None:
     instances = shops(4, 4, 3)
     cuts = roll_out(network, ENV, instances, np.random.default_rng(0))
     for shop, cut in zip(instances, cuts, strict=True):
-        env = make_batch(JOBSHOP_ID, "active", [shop])
+        env = make_batch(JOBSHOP_ID, {"sgs": "active"}, [shop])
         observation, _ = env.reset(seed=0)
         pasts, taken, over = [], [], False
         while not over:
@@ -63,8 +66,8 @@ def test_every_decision_is_as_likely_to_be_cut() -> None:
     """Equal episodes are cut at all of their decisions about equally often, the first and the last included."""
     instances = shops(1, 4, 3) * 600
     cuts = roll_out(tiny_network(), ENV, instances, np.random.default_rng(0))
-    env = make_batch(JOBSHOP_ID, "active", instances[:1])
-    decisions, _ = replay(JOBSHOP_ID, "active", instances[:1], [cuts[0].schedule])
+    env = make_batch(JOBSHOP_ID, {"sgs": "active"}, instances[:1])
+    decisions, _ = replay(JOBSHOP_ID, {"sgs": "active"}, instances[:1], [cuts[0].schedule])
     env.close()
     counts = np.bincount([len(cut.played) for cut in cuts], minlength=len(decisions))
     assert len(counts) == len(decisions) > 3
@@ -77,17 +80,17 @@ def test_every_decision_is_as_likely_to_be_cut() -> None:
 def test_labels_go_on_from_the_students_states(env_id: str, sgs: str) -> None:
     """Whatever the scheme, and with a choice of machines: the replay comes through the past, and only then counts."""
     instances = shops(8, 3, 3, "flexible_sd1" if env_id == FLEXIBLE_ID else "uniform")
-    env = EnvConfig(env_id, sgs)  # type: ignore[arg-type]
+    env = EnvConfig(env_id, {"sgs": sgs})
     network = tiny_network(env_id, sgs=sgs)
     cuts = roll_out(network, env, instances, np.random.default_rng(1))
     schedules = [complete(shop, cut.past, 10.0, 0) for shop, cut in zip(instances, cuts, strict=True)]
     labels = Labels(instances, schedules, [cut.played for cut in cuts])
-    decisions, objective = replay(env_id, sgs, instances, schedules, labels.played)
+    decisions, objective = replay(env_id, {"sgs": sgs}, instances, schedules, labels.played)
     assert np.bincount(decisions.instance, minlength=len(instances)).min() >= 1
     for i, (shop, cut, schedule) in enumerate(zip(instances, cuts, schedules, strict=True)):
         assert rows_of(cut.past) <= rows_of(schedule)
         assert validate(shop, schedule) <= cut.schedule.makespan
-        state = make_batch(env_id, sgs, [shop])
+        state = make_batch(env_id, {"sgs": sgs}, [shop])
         state.reset(seed=0)
         for action in cut.played:
             state.step(np.array([action]))
@@ -113,7 +116,7 @@ def test_labels_are_made_once_for_each_student(tmp_path: Path, monkeypatch: pyte
         own = roll_out(network, ENV, group.instances, np.random.default_rng(0))
         for shop, schedule, cut in zip(group.instances, group.schedules, own, strict=True):
             assert validate(shop, schedule) <= cut.schedule.makespan
-        _, objective = replay(JOBSHOP_ID, "active", group.instances, group.schedules, group.played)
+        _, objective = replay(JOBSHOP_ID, {"sgs": "active"}, group.instances, group.schedules, group.played)
         assert objective.tolist() == [schedule.makespan for schedule in group.schedules]
     monkeypatch.setattr(labels_module, "ProcessPoolExecutor", None)
     again = make()

@@ -41,7 +41,7 @@ FT06 = (  # Fisher & Thompson 1963: machine and duration of each operation
 class LastOption:
     """A trained policy's stand-in: greedy takes the last option, sampling is uniform."""
 
-    sgs = "trained_mode"
+    options = {"sgs": "trained_mode"}  # noqa: RUF012
 
     def build(self, schema, *, greedy, seed):
         return Last() if greedy else RandomPolicy(seed)

@@ -19,7 +19,10 @@ from makespan.envs.jobshop.completion import complete
 from makespan.envs.jobshop.family import JOBSHOP
 from makespan.envs.jobshop.validator import validate
 
-SHAPES = (ShapeConfig(num_jobs=3, num_machines=3, count=4), ShapeConfig(num_jobs=4, num_machines=3, count=2))
+SHAPES = (
+    ShapeConfig("uniform", {"num_jobs": 3, "num_machines": 3}, count=4, teacher="cp_sat"),
+    ShapeConfig("uniform", {"num_jobs": 4, "num_machines": 3}, count=2, teacher="cp_sat"),
+)
 
 
 def no_pool(*_: object, **__: object) -> None:

@@ -233,7 +233,7 @@ def test_other_architectures_are_refused():
 
 def play(policy, instances, sgs="active"):
     """Objectives of one episode a slot."""
-    env = make_batch(ENV_ID, sgs, instances)
+    env = make_batch(ENV_ID, {"sgs": sgs}, instances)
     observation, _ = env.reset(seed=0)
     running = np.ones(len(instances), bool)
     while running.any():
@@ -282,7 +282,7 @@ def test_encodings_are_reused_and_forgotten():
 def test_joined_encodings_keep_their_graphs_apart():
     """Guards the row offsets of joined memories by the logits of decisions in both parts."""
     network = small_network()
-    env = make_batch(ENV_ID, "active", shops(3))
+    env = make_batch(ENV_ID, {"sgs": "active"}, shops(3))
     observation, _ = env.reset(seed=0)
     cache = EncodingCache(network)
     cache.look_up(observation)
@@ -331,7 +331,7 @@ def test_policies_are_found_in_run_folders_and_files(tmp_path):
     network = small_network()
     meta = {
         "network": {**SMALL, "encode": "instance", "dropout": 0.0},
-        "env": {"id": ENV_ID, "sgs": "active"},
+        "env": {"id": ENV_ID, "options": {"sgs": "active"}},
     }
     folder = tmp_path / "run" / "checkpoints"
     save_checkpoint(folder / "last.pt", {"network": network.state_dict()}, meta)
@@ -340,10 +340,10 @@ def test_policies_are_found_in_run_folders_and_files(tmp_path):
     tensors = {"network": network.state_dict(), "average": average}
     save_checkpoint(folder / "last.pt", tensors, {**meta, "temperature": 0.25})
     trained = load_policy(tmp_path / "run", ENV_ID)
-    assert (trained.sgs, trained.temperature) == ("active", 0.25)
+    assert (trained.options, trained.temperature) == ({"sgs": "active"}, 0.25)
     assert torch.equal(weights(trained.network(network.schema)), weights(network) + 1.0)
     assert isinstance(trained.build(network.schema, greedy=True, seed=0), LearnedPolicy)
-    assert load_policy(folder / "last.pt", ENV_ID).sgs == "active"
+    assert load_policy(folder / "last.pt", ENV_ID).options == {"sgs": "active"}
     with pytest.raises(CheckpointError, match="no checkpoint"):
         load_policy(tmp_path, ENV_ID)
     save_checkpoint(tmp_path / "odd.pt", {"weights": {}}, {})

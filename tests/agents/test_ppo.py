@@ -14,14 +14,17 @@ from makespan.agents.imitation import Minibatch, score
 from makespan.agents.network import log_probabilities
 from makespan.agents.policy import LearnedPolicy
 from makespan.agents.ppo import PPOLearner, train_ppo
-from makespan.agents.rollouts import Shops, _advantages, collect
+from makespan.agents.rollouts import Shops, collect
 from makespan.agents.run_folder import RunFolder
 from makespan.agents.trials import roll_out, vector_env_maker
 from makespan.envs.core.policy import RandomPolicy
 from makespan.envs.registration import get_family
 
-ENV = EnvConfig(ENV_ID, "active")
-SHAPES = (ShapeConfig(num_jobs=4, num_machines=3, count=3), ShapeConfig(num_jobs=3, num_machines=4))
+ENV = EnvConfig(ENV_ID, {"sgs": "active"})
+SHAPES = (
+    ShapeConfig("uniform", {"num_jobs": 4, "num_machines": 3}, count=3),
+    ShapeConfig("uniform", {"num_jobs": 3, "num_machines": 4}),
+)
 TINY = PPOConfig(
     total_decisions=400,
     shapes=SHAPES,
@@ -49,15 +52,18 @@ def play(network, update=0, count=80, **kwargs):
     """The experience of one update."""
     instances = Shops(ENV, SHAPES, count, seed=0).draw(update)
     generator = torch.Generator().manual_seed(1)
-    return instances, collect(
-        network, ENV, instances, **{"gamma": 1.0, "gae_lambda": 0.95, "generator": generator} | kwargs
-    )
+    return instances, collect(network, ENV, instances, generator=generator, **kwargs)
 
 
 def simple_bound(instance):
     """The longer of the longest job and the busiest machine: the unit of the rewards."""
     jobs = np.add.reduceat(instance.durations[:, 0], instance.job_first[:-1])
     return max(jobs.max(), np.bincount(instance.machines[:, 0], instance.durations[:, 0]).max())
+
+
+def without_speed(rows):
+    """Metrics but for what the clock says."""
+    return [{key: value for key, value in row.items() if not key.endswith("_per_cpu_s")} for row in rows]
 
 
 def vector(network):
@@ -82,37 +88,6 @@ def test_experience_is_whole_episodes_of_the_policy(encode):
     chosen = decided.candidate_slot == action[decided.candidate_graph]
     np.testing.assert_allclose(log_p[chosen].numpy(), experience.log_p, atol=1e-5)
     np.testing.assert_allclose(values.numpy(), experience.value, atol=1e-5)
-
-
-def test_advantages_follow_their_definition():
-    """Guards GAE on episodes of unlike length against the sum over later temporal differences."""
-    rng = np.random.default_rng(0)
-    lengths, gamma, decay = [4, 1, 3], 0.9, 0.7
-    reward = [rng.normal(size=n) for n in lengths]
-    value = [rng.normal(size=n) for n in lengths]
-    running = [np.array([e for e in range(3) if lengths[e] > t]) for t in range(4)]
-    found = _advantages(
-        [np.array([reward[e][t] for e in slots]) for t, slots in enumerate(running)],
-        [np.array([value[e][t] for e in slots]) for t, slots in enumerate(running)],
-        running,
-        3,
-        gamma,
-        decay,
-    )
-    expected = []
-    for t, slots in enumerate(running):
-        for e in slots:
-            later = np.append(value[e], 0.0)
-            delta = reward[e] + gamma * later[1:] - value[e]
-            expected.append(sum((gamma * decay) ** (k - t) * delta[k] for k in range(t, lengths[e])))
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
-
-
-def test_gamma_and_lambda_1_give_returns_to_go():
-    """Guards the critic's target in the plainest case: the undiscounted rest of the return."""
-    _, experience = play(small_network(), gae_lambda=1.0)
-    first = np.unique(experience.decisions.instance, return_index=True)[1]
-    np.testing.assert_allclose(experience.targets[first], experience.returns, atol=1e-5)
 
 
 def test_shapes_come_in_proportion():
@@ -156,7 +131,7 @@ def test_a_resumed_run_ends_bitwise_equal(tmp_path, dropout):
     torch.manual_seed(99)
     with RunFolder.open(tmp_path / "cut-seed0", tensorboard=False) as run:
         resumed = train_ppo(fresh(), config, ENV, 7, run=run, pretrained=True, state=run.resume())
-        assert run.metrics() == expected
+        assert without_speed(run.metrics()) == without_speed(expected)
     assert torch.equal(vector(whole), vector(resumed))
     assert not torch.equal(vector(whole), vector(start))
 
@@ -199,7 +174,9 @@ def test_the_imitated_policy_holds_the_learner_back():
         for _ in range(4):
             learner.update()
         _, experience = play(network, reference=small_network())
-        chosen = experience.reference[np.arange(len(experience.log_p)), experience.decisions.action]
+        own = experience.reference.counts
+        slot = np.nonzero(experience.decisions.decisions["action_mask"])[1]
+        chosen = experience.reference.values[slot == np.repeat(experience.decisions.action, own)]
         return float((experience.log_p - chosen).mean())
 
     assert divergence(30.0) < 0.3 * divergence(1e-9)
@@ -228,7 +205,7 @@ def test_relative_entropy_of_a_uniform_policy_is_1():
 
 def test_ppo_beats_the_random_policy():
     """Guards learning itself: 6 000 decisions on 4 x 4 shops leave random play well behind, greedy and sampled."""
-    shape = ShapeConfig(num_jobs=4, num_machines=4)
+    shape = ShapeConfig("uniform", {"num_jobs": 4, "num_machines": 4})
     config = PPOConfig(
         total_decisions=6_000,
         shapes=(shape,),
@@ -242,7 +219,7 @@ def test_ppo_beats_the_random_policy():
     bounds = np.array([get_family(ENV_ID).lower_bound(instance) for instance in test])
 
     def gap(policy):
-        objectives, _ = roll_out(vector_env_maker(ENV_ID)(test, "active"), policy, test)
+        objectives, _ = roll_out(vector_env_maker(ENV_ID)(test, {"sgs": "active"}), policy, test)
         return float((objectives / bounds - 1.0).mean())
 
     uniform = gap(RandomPolicy(0))

@@ -8,13 +8,16 @@ from makespan.agents.config import EnvConfig, NetworkConfig, SelfLabellingConfig
 from makespan.agents.self_labelling import SelfLabeller
 from makespan.agents.training import make_network
 
-ENV = EnvConfig()
+ENV = EnvConfig(options={"sgs": "active"})
 
 
 def learner(iterations: int = 6) -> SelfLabeller:
     """A small learner on 4 x 3 shops, always the same."""
     config = TrainConfig(network=NetworkConfig(width=8, depth=1, rounds=1, head_width=8))
-    shapes = (ShapeConfig(num_jobs=4, num_machines=3), ShapeConfig(num_jobs=3, num_machines=3))
+    shapes = (
+        ShapeConfig("uniform", {"num_jobs": 4, "num_machines": 3}),
+        ShapeConfig("uniform", {"num_jobs": 3, "num_machines": 3}),
+    )
     settings = SelfLabellingConfig(
         iterations=iterations, shapes=shapes, samples=8, batch=4, learning_rate=1e-2
     )
@@ -75,11 +78,11 @@ def test_it_learns_on_fixed_shapes():
 
     subject = learner(iterations=40)
     shops = draw(subject.family, subject.config.shapes[0], 99, 0, 40)
-    fresh = best_of(subject.network, ENV.id, ENV.sgs, shops, 1).objectives.mean()
+    fresh = best_of(subject.network, ENV.id, ENV.options, shops, 1).objectives.mean()
     for _ in range(40):
         subject.iterate()
     subject.finish()
-    assert best_of(subject.network, ENV.id, ENV.sgs, shops, 1).objectives.mean() < fresh
+    assert best_of(subject.network, ENV.id, ENV.options, shops, 1).objectives.mean() < fresh
 
 
 def test_shapes_are_required():

@@ -122,3 +122,20 @@ def test_unsuitable_batches_are_refused(wrong):
     env = gymnasium.make_vec(ENV_ID, num_envs=2, vectorization_mode="vector_entry_point", **SHOP, **wrong)
     with pytest.raises(ValueError, match=r"SAME_STEP|copy"):
         SB3VecEnv(env)
+
+
+def test_elapsed_time_reaches_stable_baselines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each environment's info tells how long its step took, where the family tells any."""
+    import queue_family
+
+    queue_family.register(monkeypatch)
+    env = make_sb3_vec_env(queue_family.ENV_ID, num_envs=2, seed=0, horizon=12, num_jobs=3)
+    env.reset()
+    done = False
+    while not done:
+        mask = np.array(env.env_method("action_masks"))
+        _, _, dones, infos = env.step(mask.argmax(axis=1))
+        assert all(info["elapsed"] >= 0.0 for info in infos)
+        done = bool(dones[0])
+    assert infos[0]["elapsed"] > 0.0
+    assert infos[0]["TimeLimit.truncated"] or infos[0]["num_decisions"] == 6

@@ -16,8 +16,12 @@ from makespan.envs.core.errors import IllegalActionError
 from makespan.envs.registration import env_ids
 from makespan.envs.testing import check_scheduling_env
 
-SCHEMES = ("non_delay", "active", "non_delay_wait", "append")
-VARIANTS = [(env_id, sgs) for env_id in env_ids() for sgs in SCHEMES]
+SHOPS = ("makespan/JobShop-v0", "makespan/FlexibleJobShop-v0")
+SCHEMES = ("active", "non_delay_wait", "append")
+VARIANTS: list[tuple[str, dict[str, str]]] = [
+    *((env_id, {}) for env_id in env_ids()),
+    *((env_id, {"sgs": sgs}) for env_id in SHOPS for sgs in SCHEMES),
+]
 
 EXPECTED_WARNINGS = (
     # a feature matrix is two-dimensional and no image; SB3's MultiInputPolicy flattens it, ours reads it as it is
@@ -34,26 +38,26 @@ def no_surprise(check: Callable[[], object]) -> None:
         check()
 
 
-@pytest.mark.parametrize(("env_id", "sgs"), VARIANTS)
-def test_gymnasium_checker(env_id: str, sgs: str) -> None:
+@pytest.mark.parametrize(("env_id", "options"), VARIANTS)
+def test_gymnasium_checker(env_id: str, options: dict[str, str]) -> None:
     """`check_env` finds nothing, the render modes included."""
-    env = gymnasium.make(env_id, sgs=sgs)
+    env = gymnasium.make(env_id, **options)
     no_surprise(lambda: check_env(env.unwrapped))
 
 
-@pytest.mark.parametrize(("env_id", "sgs"), VARIANTS)
-def test_stable_baselines3_checker(env_id: str, sgs: str) -> None:
+@pytest.mark.parametrize(("env_id", "options"), VARIANTS)
+def test_stable_baselines3_checker(env_id: str, options: dict[str, str]) -> None:
     """Stable-Baselines3 accepts the spaces, the dtypes and the API."""
     checker = pytest.importorskip("stable_baselines3.common.env_checker")
-    env = gymnasium.make(env_id, sgs=sgs)
+    env = gymnasium.make(env_id, **options)
     no_surprise(lambda: checker.check_env(env.unwrapped, warn=True, skip_render_check=False))
 
 
 @pytest.mark.parametrize("illegal_action", ["raise", "noop", "random"])
-@pytest.mark.parametrize(("env_id", "sgs"), VARIANTS)
-def test_own_checker(env_id: str, sgs: str, illegal_action: str) -> None:
+@pytest.mark.parametrize(("env_id", "options"), VARIANTS)
+def test_own_checker(env_id: str, options: dict[str, str], illegal_action: str) -> None:
     """Masks, return, schedule, seeds, clones, copies and illegal actions are what the suite promises."""
-    check_scheduling_env(gymnasium.make(env_id, sgs=sgs, illegal_action=illegal_action))
+    check_scheduling_env(gymnasium.make(env_id, **options, illegal_action=illegal_action))
 
 
 @pytest.mark.parametrize("skip_forced", [True, False])

@@ -1,0 +1,327 @@
+"""A batch of SoCs with their decision graphs: the simulator as the environment faces drive it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from makespan.envs.core.errors import InvalidInstanceError
+from makespan.envs.core.schedule import Schedule
+from makespan.envs.soc.generator_base import SocSize
+from makespan.envs.soc.instance import SocInstance
+from makespan.envs.soc.loading import world_of
+from makespan.envs.soc.observation import graph_views
+from makespan.envs.soc.schema import MODES, soc_schema
+from makespan.envs.soc.state import (
+    ARRIVED,
+    BASE_POWER,
+    BOUND_SUM,
+    BUSY,
+    COUNTED,
+    COUNTED_NOW,
+    DECISIONS,
+    DONE_COUNTED,
+    DONE_JOBS,
+    DONE_TASKS,
+    ENDED,
+    ENERGY,
+    ENERGY_SUM,
+    FINISHED_LATENCY,
+    LAST_END,
+    LATENCY,
+    LATENCY_SUM,
+    MOST_LIVE,
+    NOW,
+    OBJECTIVE,
+    SCALE,
+    SLOT_LATENCY,
+    WAITED,
+    Limits,
+    make_socs,
+)
+from makespan.envs.soc.stepping import Outcome, Settings, clear_batch, load_batch, make_batch, run_batch
+
+_NONE: Final = np.array([-1], np.int64)
+
+Token = tuple[NDArray[Any], ...]
+_WORLD: Final = (
+    "profile",
+    "template",
+    "edge",
+    "volume",
+    "duration",
+    "cost",
+    "bandwidth",
+    "platform",
+    "draw",
+    "arrival",
+    "realised",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SocMetrics:
+    """What a run has come to so far.
+
+    Attributes:
+        arrived: Jobs that have arrived.
+        finished: Jobs that are done.
+        finished_tasks: Tasks that are done.
+        mean_latency: Mean of finish - arrival over finished counted jobs, us; 0 without any.
+        mean_admission_latency: The same from the entry into a slot, which hides what is spent outside.
+        counted_latency: Mean over counted jobs that have arrived, unfinished ones with their age, us.
+        makespan: End of the last finished task, us.
+        energy_pj: Energy drawn, pJ; None without a power model.
+        utilisation: Share of the time that each PE has spent on finished tasks (M,).
+        most_jobs: Most jobs in the system at once.
+        waited: Jobs that found no room when they arrived.
+    """
+
+    arrived: int
+    finished: int
+    finished_tasks: int
+    mean_latency: float
+    mean_admission_latency: float
+    counted_latency: float
+    makespan: int
+    energy_pj: int | None
+    utilisation: NDArray[np.float64]
+    most_jobs: int
+    waited: int
+
+
+class SocEngine:
+    """`num_slots` systems of at most the given size, stepped together.
+
+    Args:
+        num_slots: Systems.
+        size: Maxima over the instances to come; more jobs are taken too, the arrays grow.
+        mode: One of `MODES`, what a candidate is.
+        max_live_jobs: Slots for jobs in the system; more wait outside in the order of their arrival.
+        max_ready: Ready tasks offered at once; more wait behind them in FIFO order.
+        defer: Whether a candidate leaves what is ready until the next event.
+        skip_forced: Take decisions with a single candidate without asking, but for the first.
+        merge_twins: Offer only the lowest of PEs that are alike, idle, and reached by the task's data as early.
+        most_jobs: Jobs in the system beyond which a run is cut off; 0: never.
+        observe: False leaves the decision graph empty but for the mask.
+
+    Attributes:
+        schema: The decision graph's schema.
+        observation: The live buffers, batch axis first; overwritten by every step.
+        outcome: Reward, end and time of each slot's last step.
+    """
+
+    def __init__(
+        self,
+        num_slots: int,
+        size: SocSize,
+        *,
+        mode: str = "task_pe",
+        max_live_jobs: int = 24,
+        max_ready: int = 16,
+        defer: bool = True,
+        skip_forced: bool = True,
+        merge_twins: bool = True,
+        most_jobs: int = 0,
+        observe: bool = True,
+    ) -> None:
+        self._options = {
+            "mode": mode,
+            "max_live_jobs": max_live_jobs,
+            "max_ready": max_ready,
+            "defer": defer,
+            "skip_forced": skip_forced,
+            "merge_twins": merge_twins,
+            "most_jobs": most_jobs,
+            "observe": observe,
+        }
+        self._size = size
+        live = min(max_live_jobs, size.num_jobs, size.max_jobs or max_live_jobs)
+        self._max_ready = min(max_ready, live * size.max_tasks)
+        which = MODES.index(mode)
+        self._settings = Settings(which, defer, skip_forced, merge_twins, most_jobs, observe)
+        self._limits = Limits(
+            size.num_pes,
+            size.num_clusters,
+            size.num_profiles,
+            size.total_tasks,
+            size.total_edges,
+            size.max_tasks,
+            live,
+            size.num_jobs,
+            size.total_rows,
+            0,
+        )
+        self.schema = soc_schema(
+            size.num_pes, size.max_tasks, size.profile_edges, live, self._max_ready, which, defer
+        )
+        self.observation = self.schema.zeros(num_slots)
+        self._graph = graph_views(self.observation, self._max_ready, size.num_pes, live)
+        self._socs = make_socs(num_slots, self._limits)
+        self.outcome = Outcome(
+            np.zeros(num_slots),
+            np.zeros(num_slots, np.bool_),
+            np.zeros(num_slots, np.bool_),
+            np.zeros(num_slots),
+        )
+        self._batch = make_batch(self._socs, self._graph, self.outcome, self._settings)
+        self._instances: list[SocInstance | None] = [None] * num_slots
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the slots' states: the kernels' view of the arrays has to be made anew."""
+        tokens = [self.clone(slot) for slot in range(len(self._instances))]
+        return _rebuild, (self._size, self._options, tokens)
+
+    def load(self, slot: int, instance: SocInstance) -> None:
+        """Start `instance` in a slot. Raises `InvalidInstanceError` if it is larger than the engine."""
+        self._put(slot, instance)
+        clear_batch(self._batch, slot)
+        run_batch(self._batch, _NONE, slot, True)
+
+    def _put(self, slot: int, instance: SocInstance) -> None:
+        size, own = self._size, SocSize.of(instance)
+        for key in ("num_pes", "num_clusters", "num_profiles", "max_tasks", "total_tasks", "total_edges"):
+            if getattr(own, key) > getattr(size, key) or own.profile_edges > size.profile_edges:
+                raise InvalidInstanceError(
+                    f"instance {instance.name!r} has size {own}; the environment was made for at most {size}"
+                )
+        noise = 0 if instance.is_deterministic else own.total_rows
+        if (
+            own.num_jobs > self._limits.num_jobs
+            or own.total_rows > self._limits.total_rows
+            or noise > self._limits.noise_rows
+        ):
+            self._grow(own.num_jobs, own.total_rows, noise)
+        load_batch(self._batch, slot, world_of(instance))
+        self._instances[slot] = instance
+
+    def _grow(self, num_jobs: int, total_rows: int, noise_rows: int) -> None:
+        """Make room for longer runs: jobs are no part of the spaces."""
+        old, limits = self._socs, self._limits
+        self._limits = limits._replace(
+            num_jobs=max(num_jobs, limits.num_jobs),
+            total_rows=max(total_rows, limits.total_rows),
+            noise_rows=max(noise_rows, limits.noise_rows),
+        )
+        self._socs = make_socs(len(self._instances), self._limits)
+        for key, array in old._asdict().items():
+            getattr(self._socs, key)[_corner(array)] = array
+        self._batch = make_batch(self._socs, self._graph, self.outcome, self._settings)
+
+    def step(self, actions: NDArray[np.int64]) -> None:
+        """Take one decision in each slot (B,); actions must be allowed, negative ones leave a slot untouched."""
+        run_batch(self._batch, actions, 0, False)
+
+    def objective(self, slot: int) -> float:
+        """The instance's objective so far; once the run has ended, its value."""
+        clock = self._socs.clock[slot]
+        if clock[OBJECTIVE] == LATENCY:
+            return float(clock[LATENCY_SUM]) / max(1, int(clock[DONE_COUNTED] + clock[COUNTED_NOW]))
+        if clock[OBJECTIVE] == ENERGY:
+            return float(clock[ENERGY_SUM])
+        return float(clock[NOW] if clock[ENDED] else clock[LAST_END])
+
+    def lower_bound(self, slot: int) -> float:
+        """What the objective will be at least, given the decisions so far."""
+        clock = self._socs.clock[slot]
+        return float(clock[BOUND_SUM]) / (int(clock[COUNTED]) if clock[OBJECTIVE] == LATENCY else 1)
+
+    def return_of(self, slot: int, objective: float) -> float:
+        """The return of a whole run with that objective."""
+        clock = self._socs.clock[slot]
+        return -objective * (int(clock[COUNTED]) if clock[OBJECTIVE] == LATENCY else 1) / int(clock[SCALE])
+
+    def num_decisions(self, slot: int) -> int:
+        """Decisions taken in the episode; forced moves are not counted."""
+        return int(self._socs.clock[slot, DECISIONS])
+
+    def now(self, slot: int) -> int:
+        """Time, us."""
+        return int(self._socs.clock[slot, NOW])
+
+    def metrics(self, slot: int) -> SocMetrics:
+        """What the run has come to so far."""
+        clock = self._socs.clock[slot]
+        counted = max(1, int(clock[DONE_COUNTED]))
+        power = None if clock[BASE_POWER] < 0 else int(clock[ENERGY_SUM])
+        num_pes = self._instance(slot).num_pes
+        return SocMetrics(
+            arrived=int(clock[ARRIVED]),
+            finished=int(clock[DONE_JOBS]),
+            finished_tasks=int(clock[DONE_TASKS]),
+            mean_latency=int(clock[FINISHED_LATENCY]) / counted,
+            mean_admission_latency=int(clock[SLOT_LATENCY]) / counted,
+            counted_latency=int(clock[LATENCY_SUM]) / max(1, int(clock[DONE_COUNTED] + clock[COUNTED_NOW])),
+            makespan=int(clock[LAST_END]),
+            energy_pj=power,
+            utilisation=self._socs.pe[slot, :num_pes, BUSY] / max(1, int(clock[NOW])),
+            most_jobs=int(clock[MOST_LIVE]),
+            waited=int(clock[WAITED]),
+        )
+
+    def _instance(self, slot: int) -> SocInstance:
+        instance = self._instances[slot]
+        if instance is None:
+            raise ValueError(f"slot {slot}: no instance has been loaded")
+        return instance
+
+    def schedule(self, slot: int) -> Schedule:
+        """Every task that has started, by job and task, with its true end."""
+        instance = self._instances[slot]
+        if instance is None:
+            return Schedule.empty()
+        record = self._socs.record[slot, : instance.total_rows].astype(np.int64)
+        rows = np.flatnonzero(record[:, 0] >= 0)
+        start, pe = record[rows].T
+        job, template = instance.row_job[rows].astype(np.int64), instance.row_task[rows]
+        if instance.is_deterministic:
+            duration = instance.execution[template, instance.pe_type[pe]]
+        else:
+            duration = instance.realised[rows, pe]
+        local = rows - instance.row_first[job]
+        return Schedule(job, local, pe, start, start + duration, name=instance.name)
+
+    def clone(self, slot: int) -> Token:
+        """A token that `restore` turns back into the slot's present state; it holds the instance, not its arrays."""
+        held = np.empty((), object)
+        held[()] = self._instances[slot]
+        return (held, *(array[slot].copy() for array in self._state()))
+
+    def restore(self, slot: int, token: Token) -> None:
+        """Put a slot into the state a token was taken from, be it in this or another slot."""
+        held, *arrays = token
+        instance: SocInstance | None = held.item()
+        if instance is not None and instance is not self._instances[slot]:
+            self._put(slot, instance)
+        for array, saved in zip(self._state(), arrays, strict=True):
+            array[slot : slot + 1][_corner(saved[None])] = saved
+
+    def copy_slots(self, source: NDArray[np.int64], target: NDArray[np.int64]) -> None:
+        """Put each slot of `target` (n,) into the present state of its partner in `source` (n,)."""
+        world = [getattr(self._socs, key) for key in _WORLD]
+        for array in (*world, *self._state()):
+            array[target] = array[source]
+        instances = list(self._instances)
+        for origin, slot in zip(source, target, strict=True):
+            self._instances[slot] = instances[origin]
+
+    def _state(self) -> list[NDArray[Any]]:
+        """The arrays that change in the course of a run."""
+        state = [array for key, array in self._socs._asdict().items() if key not in _WORLD]
+        return [*state, *self.observation.values(), *self.outcome, self._graph.linked]
+
+
+def _corner(array: NDArray[Any]) -> tuple[slice, ...]:
+    """Where an array fits into one that is at least as large."""
+    return tuple(slice(length) for length in array.shape)
+
+
+def _rebuild(size: SocSize, options: dict[str, Any], tokens: list[Token]) -> SocEngine:
+    """The engine that `SocEngine.__reduce__` took apart."""
+    engine = SocEngine(len(tokens), size, **options)
+    for slot, token in enumerate(tokens):
+        engine.restore(slot, token)
+    return engine

@@ -1,0 +1,230 @@
+"""The Gymnasium faces of the SoC family."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, Literal
+
+from gymnasium.vector import AutoresetMode
+
+from makespan.envs.core.env import IllegalAction, SchedulingEnv
+from makespan.envs.core.errors import UnknownNameError
+from makespan.envs.core.vector import SchedulingVectorEnv
+from makespan.envs.soc.benchmark import load_instance
+from makespan.envs.soc.engine import SocEngine
+from makespan.envs.soc.generator import FixedSocs, make_generator
+from makespan.envs.soc.generator_base import Generator, SocSize
+from makespan.envs.soc.instance import SocInstance
+from makespan.envs.soc.schema import MODES
+
+Mode = Literal["task_pe", "task", "pe"]
+
+DEFAULT_GENERATOR: Final = "soc16-mix"
+
+
+def find_instance(instance: SocInstance | str) -> SocInstance:
+    """An instance of the literature by name, or the instance itself."""
+    return load_instance(instance) if isinstance(instance, str) else instance
+
+
+def find_generator(
+    generator: Generator | str | None, instance: SocInstance | str | None, parameters: dict[str, Any]
+) -> Generator:
+    """The one source of instances that the constructor's arguments name."""
+    if instance is not None:
+        if generator is not None or parameters:
+            raise ValueError("instance: given together with a generator; expected one of the two")
+        return FixedSocs((find_instance(instance),))
+    if generator is None or isinstance(generator, str):
+        return make_generator(generator or DEFAULT_GENERATOR, **parameters)
+    if parameters:
+        raise ValueError(
+            f"{', '.join(parameters)}: given together with a generator object, which has its own"
+        )
+    return generator
+
+
+def make_engine(
+    size: SocSize,
+    num_slots: int,
+    *,
+    mode: str,
+    defer: bool,
+    max_live_jobs: int,
+    max_ready: int,
+    overflow: int,
+    skip_forced: bool,
+    merge_twins: bool,
+) -> SocEngine:
+    """The simulators of an environment; raises where an argument makes no sense."""
+    if mode not in MODES:
+        raise UnknownNameError("action mode (mode)", mode, MODES)
+    for key, value, least in (
+        ("max_live_jobs", max_live_jobs, 1),
+        ("max_ready", max_ready, 1),
+        ("overflow", overflow, 0),
+    ):
+        if value < least:
+            raise ValueError(f"{key}: {value}; expected at least {least}")
+    return SocEngine(
+        num_slots,
+        size,
+        mode=mode,
+        max_live_jobs=max_live_jobs,
+        max_ready=max_ready,
+        defer=defer,
+        skip_forced=skip_forced,
+        merge_twins=merge_twins,
+        most_jobs=overflow,
+    )
+
+
+class SocEnv(SchedulingEnv):
+    """Jobs that are DAGs of tasks arrive over time and share the unlike processing elements of a system on chip.
+
+    ## Description
+    A job of profile p is a task graph; a task runs on one processing element (PE), without interruption, in a time that depends
+    on the PE's type (some cannot run it). Data move between PEs in floor(volume / bandwidth) microseconds. A task is
+    ready when all its predecessors have ended; the agent commits it to a PE, which serves its committed tasks in the order of
+    their jobs and skips those whose data have not arrived. Everything is event-driven, in integer microseconds, after DS3
+    (Arda et al. 2020, IEEE Trans. Computers 69(8)).
+
+    ## Action Space
+    At each event, decisions are taken one by one until every ready task is committed or deferred. `mode`:
+    `task_pe` (default) `Discrete(max_ready * num_pes + 1)`, action r * num_pes + p commits the r-th ready task (FIFO) to PE p;
+    `task` `Discrete(max_ready + 1)`, the r-th ready task goes to the PE where it finishes first (DeepSoCS, Sung et al. 2020);
+    `pe` `Discrete(num_pes + 1)`, the first ready task goes to PE p (SoCRATES, Sung & Ryu 2021). The last action defers: what
+    is ready waits for the next end or arrival; it is forbidden where nothing would ever happen, and absent with
+    `defer=False`.
+
+    ## Observation Space
+    The decision graph (`env.unwrapped.schema`): the tasks and jobs in the system (they come and go), PE and system nodes,
+    precedence edges with transfer times, eligibility edges of the offered tasks, assignment edges, candidates, `action_mask`, and
+    `critic_x`, what is to arrive, for critics only. The feature tables are on the docs page, rendered from the schema.
+
+    ## Rewards
+    Objective "latency": -(integral over time of the counted jobs in the system) / u, where u is the mean critical path of
+    the profiles; the return is exactly -(sum of the counted jobs' latencies, unfinished ones with their age) / u.
+    "makespan": -time / lower bound. "energy": -energy / (energy of all PEs running for the makespan's lower bound).
+    `info["elapsed"]` is the time that a step took, in u.
+
+    ## Starting State
+    An empty system at time 0 with `options["instance"]`, or a fresh draw of the generator; the first decision is the first
+    arrival's.
+
+    ## Episode End
+    Termination: all jobs are done, or the instance's horizon is reached. Truncation: more than `overflow` jobs are in
+    the system (random policies are unstable); with `illegal_action="noop"`, ten no-ops a task row.
+
+    ## Arguments
+    * `generator`: a generator object, or a generator's name with its parameters as further keywords
+      (`generator="soc16-mix", scale=50, num_jobs=200`); default: soc16-mix.
+    * `instance`: one instance, or its name ("topcuoglu", "ds3-wifi-200"), for every episode.
+    * `mode`, `defer`: what an action is, see above.
+    * `max_live_jobs`: jobs whose tasks are in the graph; later ones wait outside in the order of their arrival, while their
+      latency runs.
+    * `max_ready`: ready tasks offered at once, the first in FIFO order; the others move up as these are committed.
+    * `overflow`: most jobs in the system, waiting ones included, before the episode is truncated (looked at with
+      every decision); 0 (default): no limit.
+    * `skip_forced`: take decisions with a single candidate inside the environment (default), handing their reward to the
+      decision before; the first decision is always asked.
+    * `merge_twins`: of PEs of one type and cluster that are all idle and that the task's data reach as early, offer the lowest
+      only (default). They are alike for this task; data that lie on them for other tasks may make them differ later.
+    * `illegal_action`: "random" (default), "noop" or "raise"; see `SchedulingEnv`.
+    * `render_mode`: "ansi", "rgb_array" or "human".
+
+    ## Version History
+    * v0: initial version.
+    """
+
+    engine: SocEngine
+
+    def __init__(
+        self,
+        generator: Generator | str | None = None,
+        *,
+        instance: SocInstance | str | None = None,
+        mode: Mode = "task_pe",
+        defer: bool = True,
+        max_live_jobs: int = 24,
+        max_ready: int = 16,
+        overflow: int = 0,
+        skip_forced: bool = True,
+        merge_twins: bool = True,
+        illegal_action: IllegalAction = "random",
+        render_mode: str | None = None,
+        **parameters: Any,
+    ) -> None:
+        source = find_generator(generator, instance, parameters)
+        engine = make_engine(
+            source.size,
+            1,
+            mode=mode,
+            defer=defer,
+            max_live_jobs=max_live_jobs,
+            max_ready=max_ready,
+            overflow=overflow,
+            skip_forced=skip_forced,
+            merge_twins=merge_twins,
+        )
+        super().__init__(engine, source, illegal_action=illegal_action, render_mode=render_mode)
+
+    def find_instance(self, instance: SocInstance | str) -> SocInstance:
+        """An instance of the literature by name, or the instance itself."""
+        return find_instance(instance)
+
+
+class SocVectorEnv(SchedulingVectorEnv):
+    """The native batch of `makespan/SoC-v0`; arguments as there, and those of `SchedulingVectorEnv`."""
+
+    engine: SocEngine
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        generator: Generator | str | None = None,
+        *,
+        instance: SocInstance | str | None = None,
+        instances: Sequence[SocInstance | str] | None = None,
+        mode: Mode = "task_pe",
+        defer: bool = True,
+        max_live_jobs: int = 24,
+        max_ready: int = 16,
+        overflow: int = 0,
+        skip_forced: bool = True,
+        merge_twins: bool = True,
+        illegal_action: IllegalAction = "random",
+        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        copy: bool = True,
+        **parameters: Any,
+    ) -> None:
+        if instances is not None:
+            if generator is not None or instance is not None or parameters:
+                raise ValueError("instances: given together with another source; expected one")
+            source: Generator = FixedSocs(tuple(find_instance(one) for one in instances))
+        else:
+            source = find_generator(generator, instance, parameters)
+        engine = make_engine(
+            source.size,
+            num_envs,
+            mode=mode,
+            defer=defer,
+            max_live_jobs=max_live_jobs,
+            max_ready=max_ready,
+            overflow=overflow,
+            skip_forced=skip_forced,
+            merge_twins=merge_twins,
+        )
+        super().__init__(
+            engine,
+            source,
+            num_envs,
+            instances=instances,
+            illegal_action=illegal_action,
+            autoreset_mode=autoreset_mode,
+            copy=copy,
+        )
+
+    def find_instance(self, instance: SocInstance | str) -> SocInstance:
+        """An instance of the literature by name, or the instance itself."""
+        return find_instance(instance)

@@ -1,0 +1,404 @@
+"""The SoC simulator: Numba kernels over struct-of-arrays state with a leading batch axis, driven by events, in integer us.
+
+A task becomes *ready* when its last predecessor ends (a source: when its job enters), is *committed* to a PE by a decision,
+and starts once its data have arrived there and the PE is free. A PE runs one task at a time, without interruption;
+of its committed tasks it serves the one of the lowest job id (then the earliest committed) whose data are there, so that
+nothing waits behind a transfer. Data leave when the producer ends and take `volume // bandwidth` (the model of DS3: Arda et
+al. 2020, IEEE Trans. Computers 69(8)).
+
+At one instant: jobs arrive, then running tasks end, in the order in which they started (a job that waited for room enters when
+the one before it ends), then decisions are taken until every ready task is committed or deferred, then free PEs start tasks.
+Tasks are ready in the order in which this made them so: the FIFO order.
+
+Jobs live in slots. While all slots (or `max_jobs`) are taken, later jobs wait outside in the order of their arrival; their
+latency runs.
+"""
+
+from __future__ import annotations
+
+from makespan.envs.core.kernels import borrowing_kernel
+from makespan.envs.soc.state import (
+    ARRIVAL,
+    ARRIVED,
+    ASSIGNED,
+    AVAILABLE,
+    BASE_POWER,
+    BUSY,
+    CHANGED,
+    CLUSTER,
+    CLUSTERS,
+    COMMITTED,
+    COUNTED_NOW,
+    DEFERRED,
+    DONE,
+    DONE_COUNTED,
+    DONE_JOBS,
+    DONE_TASKS,
+    END,
+    ENDED,
+    ENERGY_SUM,
+    ENTERED,
+    ENTRY,
+    EXCESS,
+    FAR,
+    FINISHED_LATENCY,
+    GONE,
+    HEAD,
+    HORIZON,
+    ID,
+    IS_READY,
+    JOB_PROFILE,
+    JOBS,
+    LAST_END,
+    LATENCY_SUM,
+    LEFT,
+    MOST_LIVE,
+    NEXT,
+    NOW,
+    OPEN,
+    ORDER,
+    OUTSTANDING,
+    PE,
+    PES,
+    PROFILE,
+    QUEUE,
+    QUEUE_WORK,
+    READY,
+    RENEWED,
+    ROOM,
+    ROW,
+    RUNNING,
+    RUNS,
+    RUNS_UNTIL,
+    SINCE,
+    SLOT_LATENCY,
+    START,
+    STARTED,
+    STATUS,
+    STOCHASTIC,
+    TEMPLATE,
+    TIME,
+    TOUCHED,
+    WAITED,
+    WAITING,
+    WAITING_FOR,
+    WARM_UP,
+    WORK_LEFT,
+    Socs,
+)
+from makespan.envs.soc.templates import BOUND as PROFILE_BOUND
+from makespan.envs.soc.templates import BY_SOURCE as EDGE_BY_SOURCE
+from makespan.envs.soc.templates import (
+    IN_FIRST,
+    OUT_FIRST,
+    SHORTEST,
+    SOURCE,
+    TARGET,
+    TASK_FIRST,
+    WORK,
+)
+
+
+@borrowing_kernel
+def touch(socs: Socs, b: int, row: int) -> None:
+    """Note that the graph has to show this row anew."""
+    if not socs.task[b, row, TOUCHED]:
+        socs.task[b, row, TOUCHED] = 1
+        socs.changed[b, socs.clock[b, CHANGED]] = row
+        socs.clock[b, CHANGED] += 1
+
+
+@borrowing_kernel
+def transfer(socs: Socs, b: int, e: int, source: int, target: int) -> int:
+    """Time that the data of template edge e take from one PE to another."""
+    bandwidth = socs.bandwidth[b, source, target]
+    return socs.volume[b, e] // bandwidth if bandwidth > 0 else 0
+
+
+@borrowing_kernel
+def is_idle(socs: Socs, b: int, p: int) -> bool:
+    """Whether nothing runs or is committed here."""
+    return socs.pe[b, p, RUNS] < 0 and socs.pe[b, p, HEAD] < 0
+
+
+@borrowing_kernel
+def available(socs: Socs, b: int, p: int) -> int:
+    """When PE p should be done with all that is committed to it, in the order of the commitments."""
+    now = socs.clock[b, NOW]
+    return now if is_idle(socs, b, p) else max(now, socs.pe[b, p, AVAILABLE])
+
+
+@borrowing_kernel
+def _make_ready(socs: Socs, b: int, row: int) -> None:
+    """Append a task to the ready list; all its predecessors have ended, so the arrival of its data is known everywhere."""
+    clock, task, data = socs.clock, socs.task, socs.data
+    num_tasks = task.shape[1] // socs.job.shape[1]
+    t = task[b, row, TEMPLATE]
+    base = row - row % num_tasks - socs.profile[b, socs.job[b, row // num_tasks, PROFILE], TASK_FIRST]
+    for p in range(clock[b, PES]):
+        data[b, row, p] = 0
+    for e in range(socs.template[b, t, IN_FIRST], socs.template[b, t + 1, IN_FIRST]):
+        before = base + socs.edge[b, e, SOURCE]
+        end, source = task[b, before, END], task[b, before, PE]
+        for p in range(clock[b, PES]):
+            data[b, row, p] = max(data[b, row, p], end + transfer(socs, b, e, source, p))
+    task[b, row, STATUS], task[b, row, SINCE] = IS_READY, clock[b, NOW]
+    socs.ready[b, clock[b, READY]] = row
+    clock[b, READY] += 1
+    touch(socs, b, row)
+
+
+@borrowing_kernel
+def _enter(socs: Socs, b: int) -> None:
+    """Let waiting jobs in while there is room."""
+    clock, job, task = socs.clock, socs.job, socs.task
+    num_tasks = task.shape[1] // job.shape[1]
+    while clock[b, ENTERED] < clock[b, ARRIVED] and clock[b, ENTERED] - clock[b, DONE_JOBS] < clock[b, ROOM]:
+        j = clock[b, ENTERED]
+        clock[b, ENTERED] += 1
+        slot = 0
+        while job[b, slot, ID] >= 0:
+            slot += 1
+        profile = socs.arrival[b, j, JOB_PROFILE]
+        first, last = socs.profile[b, profile, TASK_FIRST], socs.profile[b, profile + 1, TASK_FIRST]
+        job[b, slot, ID], job[b, slot, PROFILE] = j, profile
+        job[b, slot, ARRIVAL], job[b, slot, ENTRY] = socs.arrival[b, j, TIME], clock[b, NOW]
+        job[b, slot, LEFT], job[b, slot, WORK_LEFT] = last - first, socs.profile[b, profile, WORK]
+        job[b, slot, RENEWED] = 1
+        if clock[b, NOW] > socs.arrival[b, j, TIME]:
+            clock[b, WAITED] += 1
+        for t in range(first, last):
+            row = slot * num_tasks + t - first
+            degree = socs.template[b, t + 1, IN_FIRST] - socs.template[b, t, IN_FIRST]
+            task[b, row, STATUS], task[b, row, TEMPLATE] = OUTSTANDING, t
+            task[b, row, WAITING_FOR], task[b, row, PE] = degree, -1
+            task[b, row, OPEN] = socs.template[b, t + 1, OUT_FIRST] - socs.template[b, t, OUT_FIRST]
+        for t in range(first, last):
+            row = slot * num_tasks + t - first
+            if task[b, row, WAITING_FOR] == 0:
+                _make_ready(socs, b, row)
+
+
+@borrowing_kernel
+def _release(socs: Socs, b: int, row: int) -> None:
+    """Forget a finished task whose output has been fetched: nothing depends on it any more."""
+    if socs.task[b, row, STATUS] == DONE and socs.task[b, row, OPEN] == 0:
+        socs.task[b, row, STATUS] = GONE
+        touch(socs, b, row)
+
+
+@borrowing_kernel
+def commit(socs: Socs, b: int, position: int, p: int) -> None:
+    """Commit the ready task at a FIFO position to PE p."""
+    clock, task, pe = socs.clock, socs.task, socs.pe
+    num_tasks = task.shape[1] // socs.job.shape[1]
+    row = socs.ready[b, position]
+    clock[b, READY] -= 1
+    for i in range(position, clock[b, READY]):
+        socs.ready[b, i] = socs.ready[b, i + 1]
+    slot, t = row // num_tasks, task[b, row, TEMPLATE]
+    duration, number = socs.duration[b, t, p], socs.job[b, slot, ID]
+    pe[b, p, AVAILABLE] = max(available(socs, b, p), socs.data[b, row, p]) + duration
+    task[b, row, STATUS], task[b, row, PE] = WAITING, p
+    before, after = -1, pe[b, p, HEAD]
+    while after >= 0 and socs.job[b, after // num_tasks, ID] <= number:
+        before, after = after, task[b, after, NEXT]
+    task[b, row, NEXT] = after
+    if before < 0:
+        pe[b, p, HEAD] = row
+    else:
+        task[b, before, NEXT] = row
+    pe[b, p, QUEUE] += 1
+    pe[b, p, QUEUE_WORK] += duration
+    pe[b, p, ASSIGNED] += 1
+    clock[b, COMMITTED] += 1
+    touch(socs, b, row)
+    base = slot * num_tasks - socs.profile[b, socs.job[b, slot, PROFILE], TASK_FIRST]
+    for e in range(socs.template[b, t, IN_FIRST], socs.template[b, t + 1, IN_FIRST]):
+        producer = base + socs.edge[b, e, SOURCE]
+        task[b, producer, OPEN] -= 1
+        _release(socs, b, producer)
+
+
+@borrowing_kernel
+def _start_tasks(socs: Socs, b: int) -> bool:
+    """Let free PEs start what they can; returns whether a task of length zero has thereby ended already."""
+    clock, task, pe = socs.clock, socs.task, socs.pe
+    num_tasks, now, instant = task.shape[1] // socs.job.shape[1], clock[b, NOW], False
+    for p in range(clock[b, PES]):
+        if pe[b, p, RUNS] >= 0:
+            continue
+        before, row = -1, pe[b, p, HEAD]
+        while row >= 0 and socs.data[b, row, p] > now:
+            before, row = row, task[b, row, NEXT]
+        if row < 0:
+            continue
+        if before < 0:
+            pe[b, p, HEAD] = task[b, row, NEXT]
+        else:
+            task[b, before, NEXT] = task[b, row, NEXT]
+        slot, t = row // num_tasks, task[b, row, TEMPLATE]
+        expected = socs.duration[b, t, p]
+        record = socs.arrival[b, socs.job[b, slot, ID], ROW] + row - slot * num_tasks
+        true = socs.realised[b, record, p] if clock[b, STOCHASTIC] else expected
+        socs.record[b, record, 0], socs.record[b, record, 1] = now, p
+        task[b, row, STATUS], task[b, row, START], task[b, row, END] = RUNNING, now, now + expected
+        pe[b, p, RUNS], pe[b, p, RUNS_UNTIL], pe[b, p, ORDER] = row, now + true, clock[b, STARTED]
+        pe[b, p, QUEUE] -= 1
+        pe[b, p, QUEUE_WORK] -= expected
+        clock[b, STARTED] += 1
+        socs.busy[b, socs.platform[b, p, CLUSTER]] += 1
+        instant = instant or true == 0
+        touch(socs, b, row)
+    return instant
+
+
+@borrowing_kernel
+def _finish(socs: Socs, b: int, p: int) -> None:
+    """End the task that runs on PE p."""
+    clock, task, pe, job = socs.clock, socs.task, socs.pe, socs.job
+    num_tasks, now = task.shape[1] // job.shape[1], clock[b, NOW]
+    row = pe[b, p, RUNS]
+    slot, t = row // num_tasks, task[b, row, TEMPLATE]
+    pe[b, p, RUNS] = -1
+    pe[b, p, AVAILABLE] += now - task[b, row, END]  # all behind it moves as much as it was late or early
+    pe[b, p, BUSY] += now - task[b, row, START]
+    socs.busy[b, socs.platform[b, p, CLUSTER]] -= 1
+    task[b, row, STATUS], task[b, row, END] = DONE, now
+    clock[b, LAST_END] = now
+    clock[b, DONE_TASKS] += 1
+    job[b, slot, LEFT] -= 1
+    job[b, slot, WORK_LEFT] -= socs.template[b, t, SHORTEST]
+    touch(socs, b, row)
+    base = slot * num_tasks - socs.profile[b, job[b, slot, PROFILE], TASK_FIRST]
+    for k in range(socs.template[b, t, OUT_FIRST], socs.template[b, t + 1, OUT_FIRST]):
+        after = base + socs.edge[b, socs.edge[b, k, EDGE_BY_SOURCE], TARGET]
+        task[b, after, WAITING_FOR] -= 1
+        if task[b, after, WAITING_FOR] == 0:
+            _make_ready(socs, b, after)
+        else:
+            touch(socs, b, after)
+    _release(socs, b, row)
+    if job[b, slot, LEFT] == 0:
+        _leave(socs, b, slot)
+
+
+@borrowing_kernel
+def _leave(socs: Socs, b: int, slot: int) -> None:
+    """A job is done."""
+    clock, job = socs.clock, socs.job
+    now, arrival = clock[b, NOW], job[b, slot, ARRIVAL]
+    clock[b, DONE_JOBS] += 1
+    if arrival >= clock[b, WARM_UP]:
+        clock[b, COUNTED_NOW] -= 1
+        clock[b, DONE_COUNTED] += 1
+        clock[b, SLOT_LATENCY] += now - job[b, slot, ENTRY]
+        clock[b, FINISHED_LATENCY] += now - arrival
+        clock[b, EXCESS] += max(0, now - arrival - bound_of(socs, b, job[b, slot, ID]))
+    job[b, slot, ID], job[b, slot, RENEWED] = -1, 1
+
+
+@borrowing_kernel
+def bound_of(socs: Socs, b: int, j: int) -> int:
+    """Lower bound of job j's latency: its critical path, cut at the horizon."""
+    bound, horizon = socs.profile[b, socs.arrival[b, j, JOB_PROFILE], PROFILE_BOUND], socs.clock[b, HORIZON]
+    return min(bound, horizon - socs.arrival[b, j, TIME]) if horizon > 0 else bound
+
+
+@borrowing_kernel
+def next_event(socs: Socs, b: int) -> int:
+    """The next moment at which a task ends, data that a free PE awaits are there, or a job arrives; FAR if none."""
+    clock, pe = socs.clock, socs.pe
+    event = FAR
+    for p in range(clock[b, PES]):
+        if pe[b, p, RUNS] >= 0:
+            event = min(event, pe[b, p, RUNS_UNTIL])
+        else:
+            row = pe[b, p, HEAD]
+            while row >= 0:
+                event = min(event, socs.data[b, row, p])
+                row = socs.task[b, row, NEXT]
+    if clock[b, ARRIVED] < clock[b, JOBS]:
+        event = min(event, socs.arrival[b, clock[b, ARRIVED], TIME])
+    return event
+
+
+@borrowing_kernel
+def can_wait(socs: Socs, b: int) -> bool:
+    """Whether something will happen if no ready task is committed now."""
+    clock = socs.clock
+    for p in range(clock[b, PES]):
+        if not is_idle(socs, b, p):
+            return True
+    return clock[b, ARRIVED] < clock[b, JOBS]
+
+
+@borrowing_kernel
+def power_now(socs: Socs, b: int) -> int:
+    """What is drawn now, uW."""
+    power = socs.clock[b, BASE_POWER]
+    for c in range(socs.clock[b, CLUSTERS]):
+        power += socs.draw[b, c, socs.busy[b, c]]
+    return power
+
+
+@borrowing_kernel
+def _pass_time(socs: Socs, b: int, until: int) -> None:
+    clock = socs.clock
+    span = until - clock[b, NOW]
+    clock[b, LATENCY_SUM] += clock[b, COUNTED_NOW] * span
+    if clock[b, BASE_POWER] >= 0:
+        clock[b, ENERGY_SUM] += power_now(socs, b) * span
+    clock[b, NOW] = until
+
+
+@borrowing_kernel
+def _arrive(socs: Socs, b: int) -> bool:
+    clock = socs.clock
+    before = clock[b, ARRIVED]
+    while clock[b, ARRIVED] < clock[b, JOBS]:
+        time = socs.arrival[b, clock[b, ARRIVED], TIME]
+        if time > clock[b, NOW]:
+            break
+        clock[b, ARRIVED] += 1
+        if time >= clock[b, WARM_UP]:
+            clock[b, COUNTED_NOW] += 1
+    clock[b, MOST_LIVE] = max(clock[b, MOST_LIVE], clock[b, ARRIVED] - clock[b, DONE_JOBS])
+    return clock[b, ARRIVED] > before
+
+
+@borrowing_kernel
+def _happen(socs: Socs, b: int) -> bool:
+    """Let jobs arrive and tasks end, and what waits outside enter; returns whether any did."""
+    clock, pe = socs.clock, socs.pe
+    happened = _arrive(socs, b)
+    while True:
+        _enter(socs, b)
+        first, order = -1, FAR
+        for p in range(clock[b, PES]):
+            if pe[b, p, RUNS] >= 0 and pe[b, p, RUNS_UNTIL] <= clock[b, NOW] and pe[b, p, ORDER] < order:
+                first, order = p, pe[b, p, ORDER]
+        if first < 0:
+            return happened
+        _finish(socs, b, first)
+        happened = True
+
+
+@borrowing_kernel
+def advance(socs: Socs, b: int) -> None:
+    """Let time pass until ready tasks await a decision, or the run has ended; starts an empty system, too."""
+    clock = socs.clock
+    while True:
+        if clock[b, DONE_JOBS] == clock[b, JOBS]:
+            clock[b, ENDED] = 1
+            return
+        if clock[b, READY] > 0 and not clock[b, DEFERRED]:
+            return
+        event = clock[b, NOW] if _start_tasks(socs, b) else next_event(socs, b)
+        if clock[b, HORIZON] > 0 and event >= clock[b, HORIZON]:
+            _pass_time(socs, b, clock[b, HORIZON])
+            clock[b, ENDED] = 1
+            return
+        _pass_time(socs, b, event)
+        if _happen(socs, b):
+            clock[b, DEFERRED] = 0

@@ -1,0 +1,191 @@
+"""One step of a slot, and the structure through which kernels see a whole batch."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from numba import types
+from numba.experimental import structref
+from numpy.typing import NDArray
+
+from makespan.envs.core.kernels import borrowed, borrowing_kernel, kernel
+from makespan.envs.soc.candidates import earliest_pe, legal_actions, write_candidates
+from makespan.envs.soc.loading import World, clear_slot, load_slot
+from makespan.envs.soc.observation import Graph, write_graph, write_static
+from makespan.envs.soc.schema import TASK
+from makespan.envs.soc.simulator import advance, bound_of, commit
+from makespan.envs.soc.state import (
+    ARRIVAL,
+    ARRIVED,
+    BOUND_SUM,
+    DECISIONS,
+    DEFERRED,
+    DONE_JOBS,
+    ENDED,
+    ENERGY,
+    ENERGY_SUM,
+    EXCESS,
+    FIRST_BOUND,
+    I64,
+    ID,
+    LATENCY,
+    LATENCY_SUM,
+    NOW,
+    OBJECTIVE,
+    PAID,
+    PAID_TIME,
+    SCALE,
+    UNIT,
+    WARM_UP,
+    Socs,
+)
+
+
+class Outcome(NamedTuple):
+    """What the last step did in each slot."""
+
+    reward: NDArray[np.float64]  # (B,)
+    terminated: NDArray[np.bool_]  # (B,)
+    truncated: NDArray[np.bool_]  # (B,) more jobs in the system than allowed
+    elapsed: NDArray[np.float64]  # (B,) time the step took, in units of the instance's mean critical path
+
+
+class Settings(NamedTuple):
+    """How an engine asks, the same for all slots."""
+
+    mode: int
+    with_defer: bool
+    skip_forced: bool
+    merge_twins: bool
+    most_jobs: int  # jobs in the system beyond which a run is cut off; 0: never
+    observe: bool
+
+
+@borrowing_kernel
+def _place(socs: Socs, graph: Graph, settings: Settings, b: int, action: int) -> None:
+    """Do what a candidate says."""
+    num_pes = graph.finish.shape[1]
+    if settings.with_defer and action == graph.action_mask.shape[1] - 1:
+        socs.clock[b, DEFERRED] = 1
+        return
+    position, p = action // num_pes, action % num_pes  # with `PE_ONLY`, the first task
+    if settings.mode == TASK:
+        position, p = action, earliest_pe(socs, b, socs.ready[b, action])
+    commit(socs, b, position, p)
+
+
+@borrowing_kernel
+def _legal(socs: Socs, graph: Graph, settings: Settings, b: int) -> int:
+    return legal_actions(socs, graph, b, settings.mode, settings.with_defer, settings.merge_twins)
+
+
+@borrowing_kernel
+def _bound_so_far(socs: Socs, b: int) -> None:
+    """Lower bound of the objective's sum, whatever is decided from now on."""
+    clock, bound = socs.clock, socs.clock[b, FIRST_BOUND]
+    if clock[b, OBJECTIVE] == LATENCY:
+        bound += clock[b, EXCESS]
+        for slot in range(socs.job.shape[1]):
+            if socs.job[b, slot, ID] >= 0 and socs.job[b, slot, ARRIVAL] >= clock[b, WARM_UP]:
+                age = clock[b, NOW] - socs.job[b, slot, ARRIVAL]
+                bound += max(0, age - bound_of(socs, b, socs.job[b, slot, ID]))
+    else:
+        bound = max(bound, clock[b, ENERGY_SUM] if clock[b, OBJECTIVE] == ENERGY else clock[b, NOW])
+    clock[b, BOUND_SUM] = bound
+
+
+@borrowing_kernel
+def _pay(socs: Socs, outcome: Outcome, b: int) -> None:
+    """Hand out what has been spent since the last decision."""
+    clock, spent = socs.clock, socs.clock[b, NOW]
+    if clock[b, OBJECTIVE] == LATENCY:
+        spent = clock[b, LATENCY_SUM]
+    elif clock[b, OBJECTIVE] == ENERGY:
+        spent = clock[b, ENERGY_SUM]
+    outcome.reward[b] = (clock[b, PAID] - spent) / clock[b, SCALE]
+    outcome.elapsed[b] = (clock[b, NOW] - clock[b, PAID_TIME]) / clock[b, UNIT]
+    clock[b, PAID], clock[b, PAID_TIME] = spent, clock[b, NOW]
+
+
+@borrowing_kernel
+def _step_slot(socs: Socs, graph: Graph, outcome: Outcome, settings: Settings, b: int, action: int) -> None:
+    """Take an action (negative: none, an empty system starts), and go on to the next decision or the end."""
+    clock, begins = socs.clock, action < 0
+    while True:
+        if action >= 0:
+            _place(socs, graph, settings, b, action)
+        advance(socs, b)
+        # the first decision is asked even if it is forced: an episode has at least one
+        if _legal(socs, graph, settings, b) != 1 or not settings.skip_forced or begins:
+            break
+        action = 0
+        while not graph.action_mask[b, action]:
+            action += 1
+    if begins:
+        outcome.reward[b], outcome.elapsed[b], clock[b, PAID_TIME] = 0.0, 0.0, clock[b, NOW]
+    else:
+        clock[b, DECISIONS] += 1
+        _pay(socs, outcome, b)
+    _bound_so_far(socs, b)
+    if settings.observe:
+        write_graph(socs, graph, b)
+        write_candidates(socs, graph, b, settings.mode, settings.with_defer)
+    outcome.terminated[b] = clock[b, ENDED] > 0
+    in_system = clock[b, ARRIVED] - clock[b, DONE_JOBS]
+    outcome.truncated[b] = not clock[b, ENDED] and 0 < settings.most_jobs < in_system
+    if clock[b, ENDED]:
+        graph.action_mask[b, 0] = 1  # a mask is never all zero, not even where no action is awaited
+
+
+@structref.register
+class BatchType(types.StructRef):  # type: ignore[misc]
+    """Numba's type of a `Batch`."""
+
+
+class Batch(structref.StructRefProxy):  # type: ignore[misc]
+    """All that the kernels act on, as a single argument; see `makespan.envs.jobshop.engine`."""
+
+    socs: Socs
+    graph: Graph
+    outcome: Outcome
+    settings: Settings
+
+
+_FIELDS: Final = ["socs", "graph", "outcome", "settings"]
+structref.define_boxing(BatchType, Batch)
+structref.define_constructor(Batch, BatchType, _FIELDS)
+
+
+@kernel
+def make_batch(socs: Socs, graph: Graph, outcome: Outcome, settings: Settings) -> Batch:
+    """A batch that borrows its arrays: the caller keeps them as long as it."""
+    return Batch(borrowed(socs), borrowed(graph), borrowed(outcome), settings)  # type: ignore[no-untyped-call]
+
+
+@kernel
+def load_batch(batch: Batch, b: int, world: World) -> None:
+    """Put an instance into slot b."""
+    load_slot(batch.socs, b, world)
+
+
+@kernel
+def clear_batch(batch: Batch, b: int) -> None:
+    """Empty slot b, in which an instance has been loaded."""
+    clear_slot(batch.socs, b)
+    write_static(batch.socs, batch.graph, b)
+
+
+@kernel
+def run_batch(batch: Batch, actions: I64, first: int, begins: bool) -> None:
+    """Step slots first, first + 1, ..., or start them; both in one kernel, for it takes long to compile.
+
+    A negative action leaves its slot as it is, with reward 0.
+    """
+    socs, graph, outcome, settings = batch.socs, batch.graph, batch.outcome, batch.settings
+    for i in range(actions.size):
+        b = first + i
+        if begins or actions[i] >= 0:
+            _step_slot(socs, graph, outcome, settings, b, actions[i])
+        else:
+            outcome.reward[b] = outcome.elapsed[b] = 0.0
