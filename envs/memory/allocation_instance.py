@@ -111,7 +111,11 @@ class AllocationProblem:
             ("alignment", self.alignment < 1, "at least 1"),
             ("fixed", self.fixed < -1, "an offset >= 0, or -1 where free"),
             ("hint", self.hint < -1, "an offset >= 0, or -1 where there is none"),
-            ("fixed", (self.fixed >= 0) & (self.fixed % np.maximum(self.alignment, 1) != 0), "a multiple of the alignment"),
+            (
+                "fixed",
+                (self.fixed >= 0) & (self.fixed % np.maximum(self.alignment, 1) != 0),
+                "a multiple of the alignment",
+            ),
         )
         for key, bad, expected in ranges:
             self._refuse(key, bad, expected)

@@ -36,6 +36,18 @@ def small_problem(
     )
 
 
+def full_problem(rng: np.random.Generator, *, load: int = 5, horizon: int = 4) -> AllocationProblem:
+    """A random problem whose load is the same at every time."""
+    buffers: list[tuple[int, int, int]] = []
+    for time in range(horizon):
+        free = load - sum(size for _, upper, size in buffers if upper > time)
+        while free > 0:
+            size = int(rng.integers(1, min(free, 3) + 1))
+            buffers.append((time, min(horizon, time + int(rng.integers(1, 4))), size))
+            free -= size
+    return AllocationProblem.from_buffers(buffers)
+
+
 def held_at(problem: AllocationProblem, i: int, time: int, offset: int) -> set[int]:
     """The bytes that buffer i holds at a time."""
     if not problem.lower[i] <= time < problem.upper[i]:

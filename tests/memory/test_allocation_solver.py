@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from plain_allocation import lowest, optimum, peak_of, small_problem
+from plain_allocation import full_problem, lowest, optimum, peak_of, small_problem
 
 from makespan.envs.core.policy import solvers_of
 from makespan.envs.memory import allocation_branch as branch
@@ -66,24 +66,35 @@ def test_decision_and_its_refusal() -> None:
         assert BranchAndBoundSolver(minimise=False).solve(problem, 5.0).objective <= most
 
 
+ABOVE_LOAD = (
+    [(0, 1, 3), (0, 2, 2), (1, 3, 2), (1, 4, 1), (2, 4, 1), (2, 3, 1), (3, 5, 3), (4, 5, 2)],
+    [(0, 2, 3), (0, 1, 2), (1, 3, 1), (1, 4, 1), (2, 3, 2), (2, 4, 1), (3, 5, 3), (4, 5, 2)],
+    [(0, 2, 3), (0, 1, 3), (1, 3, 2), (1, 4, 1), (2, 4, 1), (2, 4, 1), (2, 3, 1), (3, 5, 3), (4, 5, 3)],
+)
+"""Problems that no allocation at the load bound exists for; found by search, checked by trying every offset."""
+
+
 @pytest.mark.parametrize("ranking", ["WAT", "TAW", "TWA", "Z"])
 def test_an_infeasible_capacity_is_proved_so(ranking: str) -> None:
-    """One byte less than the optimum fails in every static order, although it is above the load bound."""
-    rng = np.random.default_rng(5)
-    found = 0
-    for _ in range(2000):
-        problem = small_problem(rng, num_buffers=6)
-        if BranchAndBoundSolver().solve(problem, 5.0).objective == problem.load_bound:
-            continue
-        best, found = optimum(problem), found + 1
-        assert best > problem.load_bound
+    """The load bound fails in every static order where the optimum lies above it, and the optimum succeeds."""
+    for buffers in ABOVE_LOAD:
+        problem = AllocationProblem.from_buffers(buffers)
+        best = optimum(problem)
+        assert best == problem.load_bound + 1
         tree = branch.make_tree(problem, 1)
         branch.set_ranks(problem, tree, ranking)
         assert branch.decide(tree, best - 1, 10**6) == branch.FAILED
         assert branch.decide(tree, best, 10**6) == branch.SOLVED
-        if found == 3:
-            return
-    pytest.fail(f"only {found} problems with an optimum above the load bound")
+        assert BranchAndBoundSolver(rankings=(ranking,)).solve(problem, 20.0).bound == best
+
+
+def test_full_memories_are_solved_exactly() -> None:
+    """Problems whose every moment is as full as the fullest, where nearly every placement matters."""
+    rng = np.random.default_rng(6)
+    for _ in range(60):
+        problem = full_problem(rng)
+        solution = BranchAndBoundSolver().solve(problem, 20.0)
+        assert (solution.objective, solution.bound) == (optimum(problem),) * 2
 
 
 @pytest.mark.parametrize("name", sorted(solvers_of("memory_allocation")))
@@ -132,7 +143,7 @@ def test_decoding_is_the_plain_placement() -> None:
         assert GreedySolver().solve(problem).objective == best_greedy(problem, layout)[0]
     toy = load_instance("toy")
     assert greedy_orders(toy)["greedy_by_size"].tolist() == [5, 1, 4, 0, 2, 3]
-    assert greedy_orders(toy)["greedy_by_conflicts"].tolist() == [1, 2, 3, 0, 4, 5]
+    assert greedy_orders(toy)["greedy_by_conflict_size"].tolist() == [1, 0, 2, 5, 3, 4]
 
 
 def test_example_of_minimalloc() -> None:
@@ -167,10 +178,10 @@ def test_greedy_on_the_challenging_instances(
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["A", "B", "C"])
 def test_challenging_instances_are_solved(name: str) -> None:
-    """Within their capacity in less time than MiniMalloc takes on such a core (14.5, 11.2, 2.0 s), with room to spare."""
+    """Within their capacity, in seconds of a core (MiniMalloc takes 14.5, 11.2 and 2.0 s on such a one)."""
     problem = load(MINIMALLOC / f"{name}.1048576.csv")
-    BranchAndBoundSolver(minimise=False).solve(load_instance("toy"), 1.0)  # compile
-    began = time.monotonic()
-    solution = BranchAndBoundSolver(minimise=False).solve(problem, 60.0)
+    BranchAndBoundSolver(minimise=False).solve(load_instance("minimalloc-example"), 60.0)  # compile
+    began = time.process_time()
+    solution = BranchAndBoundSolver(minimise=False).solve(problem, 400.0)
     assert validate(problem, solution.schedule) <= problem.capacity
-    assert time.monotonic() - began < 30.0
+    assert time.process_time() - began < 15.0
