@@ -6,8 +6,9 @@
 
 What an action needs is reserved when it is taken. In `SAFE` mode that includes a way to HBM for whatever is produced
 in fast memory: either a copy to HBM, undone if nobody needs it, or room until the last use, which is given up for a
-copy once operations have left the time for one. So some action is always legal. In `DROP_BACKUP` mode copies to HBM are planned when they are needed; if then neither the tensor can stay nor its
-value has reached HBM, no action is legal and the engine goes back to its production, which must be dropped.
+copy once operations have left the time for one. So some action is always legal. In `DROP_BACKUP` mode copies to HBM are
+planned when they are needed; if then neither the tensor can stay nor its value has reached HBM, no action is legal and
+the engine goes back to its production, which must be dropped.
 
 Where an operation writes a tensor in place of an operand (`MappingInstance.tensor_heir`), the operand's decision is
 the output's too.
