@@ -166,7 +166,7 @@ def _take(m: Mapping, graph: Graph, b: int, action: int, rules: Rules) -> None:
             write_tensor(m, graph, b, v, -1)
             v = m.tensor[b, v, HEIR]
         return
-    decide(m, b, action, rules.supply, rules.prefetch)
+    decide(m, b, action, rules.mode, rules.supply, rules.prefetch)
     if a + 1 < m.clock[b, ACCESSES]:
         forget(m, b, m.access[b, a + 1, OP])
     write_tensor(m, graph, b, v, m.access[b, a, NEXT])

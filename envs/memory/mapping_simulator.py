@@ -5,8 +5,8 @@
 * `COPY`: an operand is fetched ahead of its use, beside the operations since its last access.
 
 What an action needs is reserved when it is taken. In `SAFE` mode that includes a way to HBM for whatever is produced
-in fast memory: either a copy to HBM, undone if nobody needs it, or room until the last use. So some action is always
-legal. In `DROP_BACKUP` mode copies to HBM are planned when they are needed; if then neither the tensor can stay nor its
+in fast memory: either a copy to HBM, undone if nobody needs it, or room until the last use, which is given up for a
+copy once operations have left the time for one. So some action is always legal. In `DROP_BACKUP` mode copies to HBM are planned when they are needed; if then neither the tensor can stay nor its
 value has reached HBM, no action is legal and the engine goes back to its production, which must be dropped.
 
 Where an operation writes a tensor in place of an operand (`MappingInstance.tensor_heir`), the operand's decision is
@@ -65,6 +65,7 @@ from makespan.envs.memory.mapping_state import (
     PREVIOUS,
     RELIED,
     TENSOR,
+    TENSORS,
     UNITS,
     VALID,
     WRITE,
@@ -338,8 +339,30 @@ def _copy(m: Mapping, b: int, a: int, supply: int, prefetch: int) -> None:
         _reserve_production(m, b, heir, i, choice[b, COPY, CHOICE_STORE], supply)
 
 
+@inlined_kernel
+def _free_hold(m: Mapping, b: int, v: int, now: int, supply: int) -> None:
+    """If a tensor waits in fast memory for its last use and HBM time has turned up since, store it there instead."""
+    host = m.tensor[b, v, HOST]
+    if host < 0 or m.tensor[b, v, VALID] != FAR or m.access[b, host, END] <= now + 1:
+        return
+    last = m.access[b, m.tensor[b, v, LAST], OP]
+    birth = m.access[b, m.tensor[b, v, FIRST], OP]
+    end = store_end(m, b, birth + 1, min(now + 1, last), v, supply)
+    if end > 0:
+        take_store(m, b, v, birth + 1, end, supply)
+        m.tensor[b, v, VALID] = end
+        set_end(m, b, host, now + 1)
+
+
+@inlined_kernel
+def free_holds(m: Mapping, b: int, i: int, supply: int) -> None:
+    """After operation i: its idle HBM time is known now, and may serve those that wait in fast memory for want of it."""
+    for v in range(m.clock[b, TENSORS]):
+        _free_hold(m, b, v, i, supply)
+
+
 @kernel
-def decide(m: Mapping, b: int, action: int, supply: int, prefetch: int) -> None:
+def decide(m: Mapping, b: int, action: int, mode: int, supply: int, prefetch: int) -> None:
     """Take a legal action for the access at the cursor, right after `legal_actions`, and move on to the next."""
     a = m.clock[b, CURSOR]
     if action == DROP:
@@ -351,6 +374,8 @@ def decide(m: Mapping, b: int, action: int, supply: int, prefetch: int) -> None:
             _copy(m, b, a, supply, prefetch)
         serve_fast(m, b, a, action)
     m.clock[b, CURSOR] = a + 1
+    if mode == SAFE and a + 1 < m.clock[b, ACCESSES] and m.access[b, a + 1, OP] > m.access[b, a, OP]:
+        free_holds(m, b, m.access[b, a, OP], supply)
 
 
 @kernel

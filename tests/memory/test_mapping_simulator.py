@@ -112,6 +112,30 @@ def test_safe_mode_stores_and_takes_back() -> None:
     assert validate(instance, schedule) == engine.objective(0)
 
 
+def test_safe_mode_stores_when_time_turns_up() -> None:
+    """Nothing is idle while b counts as served from HBM; b kept leaves 10 ps beside operation 1, just enough to store a."""
+    tensors = {
+        "x": ("i", 10),
+        "b": ("a", 100),
+        "a": ("a", 10),
+        "c": ("o", 10),
+        "z": ("o", 10),
+        "y": ("o", 10),
+    }
+    ops: list[cases.Op] = [(0, ["x"], ["b", "a"]), (0, ["b"], ["c"]), (0, ["x"], ["z"]), (0, ["a"], ["y"])]
+    instance = cases.problem(120, tensors, ops)
+    a = instance.program.tensor_name.index("a")
+    engine = cases.engine_for(instance)
+    assert cases.awaited(engine, instance) == (0, "b")
+    cases.act(engine, KEEP)
+    cases.act(engine, KEEP)
+    assert (a, 100, 0, 2) in cases.rows_of(engine.schedule(0), "fast")
+    assert (a, 100, 1, 2) in cases.rows_of(engine.schedule(0), "copy_out")
+    assert (cases.awaited(engine, instance), cases.legal(engine)) == ((3, "a"), [DROP, KEEP])
+    cases.act(engine, DROP)
+    assert validate(instance, engine.schedule(0)) == engine.objective(0)
+
+
 def test_drop_backup_goes_back() -> None:
     """Without reservation c may take a's place; at operation 3 the game goes back, drops a, and takes back the savings."""
     instance, _ = _long_wait(0)

@@ -78,12 +78,8 @@ def test_cp_sat_against_enumeration(seed: int) -> None:
     )
     instance = generator.sample(np.random.default_rng(seed))
     best = min(
-        cases.best_by_enumeration(
-            cases.engine_for(
-                instance, MappingRules(offset_policy=offset, prefetch=prefetch, skip_forced=True)
-            )  # type: ignore[arg-type]
-        )
-        for offset in ("lowest", "highest")
+        cases.best_by_enumeration(cases.engine_for(instance, MappingRules(dead_ends=mode, prefetch=prefetch)))  # type: ignore[arg-type]
+        for mode in ("safe", "drop_backup")
         for prefetch in ("latest", "earliest")
     )
     solution = CPSATSolver(workers=1).solve(instance, 30.0)
@@ -93,8 +89,8 @@ def test_cp_sat_against_enumeration(seed: int) -> None:
     assert solution.objective == best or seed in BETTER_THAN_THE_GAME
 
 
-BETTER_THAN_THE_GAME: set[int] = set()
-"""Seeds whose optimum needs offsets or copies that no policy of the game takes."""
+BETTER_THAN_THE_GAME = {3}
+"""Seeds whose optimum needs a copy at a time, or an offset, that the game's policies do not take."""
 
 
 def test_solvers_agree_with_the_judge() -> None:
@@ -167,7 +163,7 @@ def play(instance: MappingInstance, rule: str) -> float:
 
 
 def test_plans_are_followed() -> None:
-    """Following density order's mapping in the game saves most of what the mapping itself saves."""
+    """Following density order's mapping in the game saves most of what the mapping itself saves, though not all."""
     instance = load_instance("decoder_training_b1@32")
     envs = MemoryMappingVectorEnv(1, instances=[instance], autoreset_mode="Disabled")
     policy = policies_of(FAMILY)["density_plan"].load(envs.schema)
@@ -179,4 +175,4 @@ def test_plans_are_followed() -> None:
     plan = DensitySolver().solve(instance).objective
     saved, planned = instance.hbm_latency - envs.objective(0), instance.hbm_latency - plan
     assert validate(instance, envs.schedule(0)) == envs.objective(0)
-    assert saved > 0.5 * planned
+    assert 0.7 * planned < saved < 1.2 * planned
