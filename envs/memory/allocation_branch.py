@@ -28,6 +28,9 @@ from makespan.envs.memory.rectangles import I64, align_up
 FAILED: Final = 0
 SOLVED: Final = 1
 ABORTED: Final = 2
+_DEAD: Final = 3  # the next candidate is to be tried
+_WHOLE: Final = 4  # what is left is to be searched as a whole
+_SPLIT: Final = 5  # what is left falls into independent parts
 
 # Columns of `Tree.item`.
 SIZE: Final = 0
@@ -39,6 +42,20 @@ FIRST: Final = 5  # sections from the first piece to the last
 LAST: Final = 6
 FLOOR: Final = 7
 OFFSET: Final = 8  # -1 while unplaced
+
+# Columns of `Tree.node`.
+PARENT: Final = 0  # level of the node above, -1 at the root
+COUNT: Final = 1  # unplaced buffers
+BEGIN: Final = 2  # sections they live in
+END: Final = 3
+FOUND: Final = 4  # candidates
+NEXT: Final = 5  # the next of them
+BUFFER: Final = 6  # the one that is placed
+MARK: Final = 7  # length of the trail before
+COVERED: Final = 8  # whether anything unplaced lies above it
+IS_SPLIT: Final = 9
+PART_BEGIN: Final = 10  # sections of the part that is searched
+PART: Final = 11  # where the next part begins
 
 # Entries of `Tree.counter`.
 NODES: Final = 0  # nodes that may still be opened
@@ -58,6 +75,7 @@ class Tree(NamedTuple):
     stacked: I64  # (S,) work space
     order: NDArray[np.int32]  # (2 N + 3, N) unplaced buffers by level of the search, by floor and rank
     candidate: NDArray[np.int32]  # (2 N + 3, N)
+    node: I64  # (2 N + 3, 12) the open nodes by level
     trail: I64  # (N N + 1, 2) buffer, floor before
     counter: I64  # (3,)
 
@@ -84,6 +102,7 @@ def make_tree(problem: AllocationProblem, unit: int) -> Tree:
         np.zeros(problem.num_sections, np.int64),
         np.zeros((2 * N + 3, N), np.int32),
         np.zeros((2 * N + 3, N), np.int32),
+        np.zeros((2 * N + 3, 12), np.int64),
         np.zeros((N * N + 1, 2), np.int64),
         np.zeros(3, np.int64),
     )
@@ -243,50 +262,122 @@ def _undo(tree: Tree, mark: int) -> None:
         tree.item[trail[counter[TRAIL], 0], FLOOR] = trail[counter[TRAIL], 1]
 
 
-@kernel
-def _search(tree: Tree, level: int, count: int, first: int, last: int, base: int, base_rank: int) -> int:
-    """Place the `count` buffers of `tree.order[level]`, which live in sections first..last, none below `base`."""
-    item, counter = tree.item, tree.counter
-    if counter[NODES] <= 0:
-        return ABORTED
-    counter[NODES] -= 1
-    found = _candidates(tree, level, count, base, base_rank)
-    for c in range(found):
-        i = int(tree.candidate[level, c])
-        mark, offset = counter[TRAIL], item[i, FLOOR]
-        item[i, OFFSET] = offset
-        fits, covered = _raise_floors(tree, i)
-        status = FAILED
-        if fits:
-            _sort_rest(tree, level, count, i)
-            if count == 1:
-                return SOLVED
-            if _sections_fit(tree, level + 1, count - 1, first, last, offset):
-                if _cross(tree, i, -1):
-                    begin = first
-                    for end in range(first + 1, last + 1):
-                        if end == last or tree.cut[end] == 0:
-                            gathered = _gather(tree, level + 1, count - 1, begin, end)
-                            if gathered > 0:
-                                status = _search(tree, level + 2, gathered, begin, end, 0, 0)
-                                if status != SOLVED:
-                                    break
-                            begin = end
-                    if status != SOLVED:
-                        for k in range(count - 1):
-                            item[tree.order[level + 1, k], OFFSET] = -1
-                else:
-                    status = _search(tree, level + 1, count - 1, first, last, offset, item[i, RANK])
-                _cross(tree, i, 1)
-        if status == SOLVED:
+@inlined_kernel
+def _open(
+    tree: Tree, level: int, parent: int, count: int, first: int, last: int, base: int, rank: int
+) -> bool:
+    """Open a node for the `count` buffers of `tree.order[level]`; False if no more nodes may be opened."""
+    node = tree.node[level]
+    node[PARENT] = parent
+    if tree.counter[NODES] <= 0:
+        return False
+    tree.counter[NODES] -= 1
+    node[COUNT], node[BEGIN], node[END] = count, first, last
+    node[FOUND], node[NEXT] = _candidates(tree, level, count, base, rank), 0
+    return True
+
+
+@inlined_kernel
+def _place_next(tree: Tree, level: int) -> int:
+    """Place the next candidate of a node: what becomes of it, `_DEAD` (taken back), `SOLVED`, `_WHOLE` or `_SPLIT`."""
+    item, counter, node = tree.item, tree.counter, tree.node[level]
+    i = int(tree.candidate[level, node[NEXT]])
+    node[NEXT] += 1
+    node[BUFFER], node[MARK] = i, counter[TRAIL]
+    item[i, OFFSET] = item[i, FLOOR]
+    fits, covered = _raise_floors(tree, i)
+    node[COVERED] = covered
+    if fits:
+        count = node[COUNT] - 1
+        if count == 0:
             return SOLVED
-        _undo(tree, mark)
-        item[i, OFFSET] = -1
-        if status == ABORTED:
-            return ABORTED
-        if not covered:
-            break
-    return FAILED
+        _sort_rest(tree, level, node[COUNT], i)
+        if _sections_fit(tree, level + 1, count, node[BEGIN], node[END], item[i, OFFSET]):
+            node[PART] = node[BEGIN]
+            return _SPLIT if _cross(tree, i, -1) else _WHOLE
+    _take_back(tree, level)
+    return _DEAD
+
+
+@inlined_kernel
+def _take_back(tree: Tree, level: int) -> None:
+    """Lift the buffer that a node has placed; where nothing lay above it, its siblings would fail as well."""
+    node = tree.node[level]
+    _undo(tree, node[MARK])
+    tree.item[node[BUFFER], OFFSET] = -1
+    if not node[COVERED]:
+        node[NEXT] = node[FOUND]
+
+
+@inlined_kernel
+def _next_part(tree: Tree, level: int) -> int:
+    """Write the buffers of the next independent part below a node two levels down; 0 if there is none left."""
+    node, count = tree.node[level], tree.node[level, COUNT] - 1
+    end = node[PART]
+    while end < node[END]:
+        end += 1
+        if end == node[END] or tree.cut[end] == 0:
+            gathered = _gather(tree, level + 1, count, node[PART], end)
+            node[PART_BEGIN], node[PART] = node[PART], end
+            if gathered > 0:
+                return gathered
+    return 0
+
+
+@inlined_kernel
+def _child_done(tree: Tree, level: int, status: int) -> int:
+    """What a node makes of what became of its child: `_SPLIT` (go on with the next part), `SOLVED`, `ABORTED` or `_DEAD`."""
+    node = tree.node[level]
+    if node[IS_SPLIT]:
+        if status == SOLVED:
+            return _SPLIT
+        for k in range(node[COUNT] - 1):
+            tree.item[tree.order[level + 1, k], OFFSET] = -1
+    _cross(tree, node[BUFFER], 1)
+    if status == SOLVED:
+        return SOLVED
+    _take_back(tree, level)
+    return ABORTED if status == ABORTED else _DEAD
+
+
+@inlined_kernel
+def _descend(tree: Tree, level: int, state: int) -> tuple[int, int]:
+    """Open the node below one whose buffer is placed; returns what to do next, and at which level."""
+    node = tree.node[level]
+    if state == _WHOLE:
+        i, child, count = node[BUFFER], level + 1, node[COUNT] - 1
+        node[IS_SPLIT], begin, end = 0, node[BEGIN], node[END]
+        base, rank = tree.item[i, OFFSET], tree.item[i, RANK]
+    else:
+        child, count = level + 2, _next_part(tree, level)
+        node[IS_SPLIT], begin, end = 1, node[PART_BEGIN], node[PART]
+        base, rank = 0, 0
+        if count == 0:
+            _cross(tree, node[BUFFER], 1)
+            return SOLVED, level
+    opened = _open(tree, child, level, count, begin, end, base, rank)
+    return _DEAD if opened else ABORTED, child
+
+
+@kernel
+def _search(tree: Tree, root: int, count: int, first: int, last: int) -> int:
+    """Place the `count` buffers of `tree.order[root]`, which live in sections first..last: depth first, without recursion.
+
+    (Numba's cache does not bring recursive kernels back to life.)
+    """
+    level = root
+    state = _DEAD if _open(tree, root, -1, count, first, last, 0, 0) else ABORTED
+    while True:
+        node = tree.node[level]
+        if state == _DEAD:
+            state = _place_next(tree, level) if node[NEXT] < node[FOUND] else FAILED
+        elif state in (_WHOLE, _SPLIT):
+            state, level = _descend(tree, level, state)
+        else:
+            level = node[PARENT]
+            if level < 0:
+                return state
+            state = _child_done(tree, level, state)
 
 
 @kernel
@@ -314,7 +405,7 @@ def decide(tree: Tree, capacity: int, max_nodes: int) -> int:
         if end == last or tree.cut[end] == 0:
             gathered = _gather(tree, 1, count, begin, end)
             if gathered > 0:
-                status = _search(tree, 2, gathered, begin, end, 0, 0)
+                status = _search(tree, 2, gathered, begin, end)
                 if status != SOLVED:
                     return status
             begin = end

@@ -85,8 +85,10 @@ class AllocationProblem:
         object.__setattr__(self, "ids", tuple(self.ids) or tuple(map(str, range(count))))
         self._validate()
         if len(self.gaps):
-            self._keep("gaps", self.gaps[np.lexsort((self.gaps[:, 1], self.gaps[:, 0]))])
+            gaps = self.gaps[np.lexsort((self.gaps[:, 1], self.gaps[:, 0]))]
+            self._keep("gaps", gaps)
             self._validate_gaps()
+            self._keep("gaps", np.where((np.arange(5) < 3) | (gaps[:, 4:] > gaps[:, 3:4]), gaps, 0))
         self._cut()
         self._validate_fixed()
 
@@ -109,7 +111,11 @@ class AllocationProblem:
             ("alignment", self.alignment < 1, "at least 1"),
             ("fixed", self.fixed < -1, "an offset >= 0, or -1 where free"),
             ("hint", self.hint < -1, "an offset >= 0, or -1 where there is none"),
-            ("fixed", (self.fixed >= 0) & (self.fixed % self.alignment != 0), "a multiple of the alignment"),
+            (
+                "fixed",
+                (self.fixed >= 0) & (self.fixed % np.maximum(self.alignment, 1) != 0),
+                "a multiple of the alignment",
+            ),
         )
         for key, bad, expected in ranges:
             self._refuse(key, bad, expected)

@@ -26,6 +26,8 @@ _CHOICES: Final = 4  # promoted, then longest, largest and largest area of the m
 _FIRST_LIMIT: Final = 500
 _FIRST_RATE: Final = 5_000.0  # nodes a second, until measured
 _MOST_PROMOTIONS: Final = 3
+_CUT_OFF: Final = -1
+_EXHAUSTED: Final = -2
 
 
 class Phases(NamedTuple):
@@ -119,7 +121,11 @@ def _promote(phases: Phases, depth: int, victim: int) -> None:
 
 @kernel
 def search(layout: Layout, phases: Phases, capacity: int, max_nodes: int) -> int:
-    """Look for an allocation within `capacity`; returns the nodes that are left, -1 if none was found with them."""
+    """Look for an allocation within `capacity`.
+
+    Returns:
+        The nodes that are left, or `_CUT_OFF` if they did not suffice, or `_EXHAUSTED` if nothing is left to try.
+    """
     clear(layout.placed, 0)
     layout.offset[:] = -1
     free = 0
@@ -133,7 +139,7 @@ def search(layout: Layout, phases: Phases, capacity: int, max_nodes: int) -> int
     while depth < free:
         nodes -= 1
         if nodes < 0:
-            return -1
+            return _CUT_OFF
         i = _choice(layout, phases, depth)
         victim = -1
         if i >= 0:
@@ -158,7 +164,7 @@ def search(layout: Layout, phases: Phases, capacity: int, max_nodes: int) -> int
             if victim < 0 or _meet(phases, phases.chosen[depth], victim):
                 break
         else:
-            return -1
+            return _EXHAUSTED
         if victim >= 0:
             _promote(phases, depth, victim)
     return nodes
@@ -200,8 +206,10 @@ class TelaMallocSolver:
                 best = int((offsets + instance.size).max())
             elif step * room > 1:
                 step /= 2
+            elif left == _EXHAUSTED:
+                break
             else:
                 step, limit = self.step, limit * 2
-            if left < 0 and nodes >= _FIRST_LIMIT:  # mostly cut off: a fair measure
+            if left == _CUT_OFF:
                 rate = nodes / max(time.monotonic() - began, 1e-6)
         return solution_of(instance, offsets, instance.load_bound)

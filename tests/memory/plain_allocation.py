@@ -36,6 +36,18 @@ def small_problem(
     )
 
 
+def full_problem(rng: np.random.Generator, *, load: int = 5, horizon: int = 4) -> AllocationProblem:
+    """A random problem whose load is the same at every time."""
+    buffers: list[tuple[int, int, int]] = []
+    for time in range(horizon):
+        free = load - sum(size for _, upper, size in buffers if upper > time)
+        while free > 0:
+            size = int(rng.integers(1, min(free, 3) + 1))
+            buffers.append((time, min(horizon, time + int(rng.integers(1, 4))), size))
+            free -= size
+    return AllocationProblem.from_buffers(buffers)
+
+
 def held_at(problem: AllocationProblem, i: int, time: int, offset: int) -> set[int]:
     """The bytes that buffer i holds at a time."""
     if not problem.lower[i] <= time < problem.upper[i]:
@@ -72,32 +84,59 @@ def placed(problem: AllocationProblem) -> dict[int, int]:
     return {i: int(o) for i, o in enumerate(problem.fixed) if o >= 0}
 
 
+def bits(problem: AllocationProblem) -> list[dict[int, int]]:
+    """For each buffer the bytes it holds at each time when it lies at offset 0, as bits of an integer."""
+    return [
+        {
+            time: sum(1 << byte for byte in held_at(problem, i, time, 0))
+            for time in range(int(lower), int(upper))
+        }
+        for i, (lower, upper) in enumerate(zip(problem.lower, problem.upper, strict=True))
+    ]
+
+
+def exhaust(problem: AllocationProblem, choices: str) -> int:
+    """Lowest peak over all orders of lowest placements ("orders") or over all offsets ("offsets")."""
+    held, size = bits(problem), problem.size.tolist()
+    used = [0] * int(problem.upper.max())
+    best = sum(size) + int(problem.alignment.sum()) + int(problem.fixed.max()) + 1
+
+    def fits(i: int, offset: int) -> bool:
+        return all(not used[time] & (mask << offset) for time, mask in held[i].items())
+
+    def toggle(i: int, offset: int) -> None:
+        for time, mask in held[i].items():
+            used[time] ^= mask << offset
+
+    def search(left: tuple[int, ...], peak: int) -> None:
+        nonlocal best
+        if not left:
+            best = min(best, peak)
+            return
+        for i in left if choices == "orders" else left[:1]:
+            for offset in range(0, best - size[i], int(problem.alignment[i])):
+                if fits(i, offset):
+                    toggle(i, offset)
+                    search(tuple(j for j in left if j != i), max(peak, offset + size[i]))
+                    toggle(i, offset)
+                    if choices == "orders":
+                        break
+
+    for i, offset in placed(problem).items():
+        toggle(i, offset)
+    start = max((o + size[i] for i, o in placed(problem).items()), default=0)
+    search(tuple(i for i in range(problem.num_buffers) if problem.fixed[i] < 0), start)
+    return best
+
+
 def best_order_peak(problem: AllocationProblem) -> int:
     """Lowest peak over all orders of lowest placements."""
-    free = [i for i in range(problem.num_buffers) if problem.fixed[i] < 0]
-    peaks = []
-    for order in itertools.permutations(free):
-        offsets = placed(problem)
-        for i in order:
-            offsets[i] = lowest(problem, offsets, i)
-        peaks.append(peak_of(problem, offsets))
-    return min(peaks)
+    return exhaust(problem, "orders")
 
 
 def optimum(problem: AllocationProblem) -> int:
-    """Lowest peak by trying all offsets, buffer by buffer; for a handful of buffers."""
-    bound = best_order_peak(problem)
-
-    def search(i: int, offsets: dict[int, int], best: int) -> int:
-        if i == problem.num_buffers:
-            return peak_of(problem, offsets)
-        choices = range(0, best - int(problem.size[i]), int(problem.alignment[i]))
-        for offset in [int(problem.fixed[i])] if problem.fixed[i] >= 0 else choices:
-            if offset + problem.size[i] < best and feasible(problem, offsets, i, offset):
-                best = min(best, search(i + 1, {**offsets, i: offset}, best))
-        return best
-
-    return search(0, {}, bound)
+    """Lowest peak over all offsets, tried one by one; for a handful of buffers."""
+    return exhaust(problem, "offsets")
 
 
 class PlainMemory:
