@@ -25,7 +25,7 @@ from makespan.envs.core.errors import UnknownNameError
 from makespan.envs.core.files import write_atomically
 
 PACKAGES: Final = ("makespan", "numpy", "numba", "gymnasium", "jssenv", "graph-jsp-env")
-FAMILIES: Final = {"jobshop": "makespan.agents.bench_jobshop"}
+FAMILIES: Final = {"jobshop": "makespan.agents.bench_jobshop", "memory": "makespan.agents.bench_memory"}
 
 Play = Callable[[], int]
 

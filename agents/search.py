@@ -252,6 +252,7 @@ class Best:
                 self.actions[i] = actions.copy()
 
     def result(self) -> SearchResult:
+        """The best of all that was entered."""
         schedules = [schedule for schedule in self.schedules if schedule is not None]
         return SearchResult(
             self.objectives, schedules, self.decisions, self.seconds, self.samples, self.actions
@@ -344,6 +345,7 @@ class _Beam:
 
 
 def encode_start(network: ActorCritic, observation: Arrays) -> Memory | None:
+    """The encodings of the instances that just begin; None for a network that encodes every decision."""
     return None if network.config.encode == "step" else network.encode(network.instances(observation))
 
 

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import gymnasium
 import numpy as np
@@ -144,6 +144,103 @@ def _gaps(name: str, sets: Mapping[str, str], sizes: Sequence[str]) -> str:
     return f"{table(header, rows)}\n\n{note}"
 
 
+def results_minimalloc() -> str:
+    """Peak / capacity on MiniMalloc's files, from the stored evaluation."""
+    document = _stored("memory_allocation_minimalloc")
+    ratios: dict[str, dict[str, float]] = {}
+    seconds: dict[str, list[float]] = {}
+    for row in document["rows"]:
+        name, _, capacity = row["instance"].rpartition(".")
+        ratios.setdefault(row["policy"], {})[name] = row["objective"] / int(capacity)
+        seconds.setdefault(row["policy"], []).append(row["seconds"])
+    order = sorted(ratios, key=lambda policy: float(np.mean(list(ratios[policy].values()))))
+    rows = []
+    for policy in order:
+        cells = [
+            f"{ratio:.3f}" for ratio in (np.mean(list(ratios[policy].values())), *ratios[policy].values())
+        ]
+        rows.append([f"`{policy}`", *cells, f"{np.mean(seconds[policy]):.2g}"])
+    header = ("policy", "mean", *ratios[order[0]], "s / instance")
+    return f"{table(header, rows)}\n\nPeak / capacity. {_provenance(document)}"
+
+
+def results_guillotine() -> str:
+    """Mean gaps on perfect packings, from the stored evaluation."""
+    document = _stored("memory_allocation_guillotine")
+    gaps: dict[str, list[float]] = {}
+    seconds: dict[str, list[float]] = {}
+    for row in document["rows"]:
+        gaps.setdefault(row["policy"], []).append(row["gap_pct"])
+        seconds.setdefault(row["policy"], []).append(row["seconds"])
+    rows = []
+    for policy in sorted(gaps, key=lambda policy: float(np.mean(gaps[policy]))):
+        mean = mean_ci(gaps[policy])
+        cells = [f"{mean.estimate:.1f} [{mean.low:.1f}, {mean.high:.1f}]", f"{np.mean(seconds[policy]):.2g}"]
+        rows.append([f"`{policy}`", *cells])
+    note = "Mean gap to the optimum, % [95 % bootstrap interval over instances]."
+    return f"{table(('policy', 'guillotine50, 10', 's / instance'), rows)}\n\n{note} {_provenance(document)}"
+
+
+def results_mapping(name: str, per_program: str = "") -> str:
+    """Latency against the portfolio's, from a stored evaluation; with `programs` one row for each program."""
+    document = _stored(name)
+    latency: dict[str, dict[str, float]] = {}
+    seconds: dict[str, list[float]] = {}
+    for row in document["rows"]:
+        latency.setdefault(row["policy"], {})[row["instance"]] = row["objective"]
+        seconds.setdefault(row["policy"], []).append(row["seconds"])
+    best = latency["portfolio"]
+    gain = {policy: {name: best[name] / own[name] for name in own} for policy, own in latency.items()}
+    if per_program:
+        names = [policy for policy in gain if policy != "portfolio"]
+        lines = [[f"`{name}`", *(f"{gain[policy][name]:.3f}" for policy in names)] for name in best]
+        return table(("program@MiB", *(f"`{policy}`" for policy in names)), lines)
+    rows = []
+    for policy in sorted(gain, key=lambda policy: -float(np.mean(np.log(list(gain[policy].values()))))):
+        mean = mean_ci(np.log(list(gain[policy].values())))
+        estimate, low, high = (np.exp(value) for value in (mean.estimate, mean.low, mean.high))
+        better = sum(value > 1.0 for value in gain[policy].values())
+        cells = [f"{estimate:.3f} [{low:.3f}, {high:.3f}]", str(better), f"{np.mean(seconds[policy]):.2g}"]
+        rows.append([f"`{policy}`", *cells])
+    header = ("policy", "speed-up over the portfolio", f"better than it, of {len(best)}", "s / program")
+    note = "Geometric mean of the portfolio's latency / the policy's [95 % bootstrap interval over programs]."
+    return f"{table(header, rows)}\n\n{note} {_provenance(document)}"
+
+
+def speed(family: str) -> str:
+    """Decisions per CPU second by size, from a family's stored benchmark."""
+    document = _stored(f"speed_{family}")
+    sizes = list(dict.fromkeys(row["size"] for row in document["rows"]))
+    speeds: dict[tuple[str, int], dict[str, float]] = {}
+    for row in document["rows"]:
+        speeds.setdefault((row["name"], row["num_envs"]), {})[row["size"]] = row["per_second"]
+    rows = [
+        [name, str(num_envs), *(f"{own[size]:,.0f}" if size in own else "-" for size in sizes)]
+        for (name, num_envs), own in speeds.items()
+    ]
+    note = (
+        f"Decisions per CPU second of one process, median of {document['repeats']} runs; `{document['command']}`, commit "
+        f"{document['commit'][:7]}, {document['machine']['cpu_count']} cores, busy."
+    )
+    return f"{table(('what', 'environments', *sizes), rows)}\n\n{note}"
+
+
+def _stored(name: str) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(
+        (ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8")
+    )
+    return document
+
+
+def _provenance(document: Mapping[str, Any]) -> str:
+    meta, rows = document["meta"], document["rows"]
+    return (
+        f"{sum(row['valid'] for row in rows)} of {len(rows)} solutions accepted by the validator. "
+        f"`python {meta['command']}`, seed {meta['seed']}, commit {meta['commit']}, "
+        f"{meta['machine']['cpu_count']} cores; seconds were taken on a busy machine."
+    )
+
+
 def rules(family: str) -> str:
     """A family's rules with their sources."""
     rows = ([f"`{name}`", rule.description, rule.citation] for name, rule in rules_of(family).items())
@@ -234,6 +331,10 @@ PARTS: Final[dict[str, Callable[..., str]]] = {
     "results-solvers": results_solvers,
     "results-speed": results_speed,
     "results-flexible": results_flexible,
+    "results-minimalloc": results_minimalloc,
+    "results-guillotine": results_guillotine,
+    "results-mapping": results_mapping,
+    "speed": speed,
     "rules": rules,
     "solvers": solvers,
     "generators": generators,
