@@ -133,7 +133,7 @@ class GridCity:
             fare=300 + 150 * blocks,
             forecast=forecast,
             demand=rng.poisson(forecast),
-            vehicles=np.bincount(np.arange(self.vehicles) % N, minlength=N).astype(np.int64),
+            vehicles=np.bincount(np.arange(self.vehicles) % N, minlength=N).astype(np.int32),
             cost=self.cost,
         )
 
