@@ -44,7 +44,7 @@ def plus_one(env: AMoDRebalanceEnv) -> Shares:
     return left if left.any() else np.ones(left.size)
 
 
-def mpc(env: AMoDRebalanceEnv, *, horizon: int = 8, oracle: bool = False) -> Shares:
+def mpc(env: AMoDRebalanceEnv, *, horizon: int = 6, oracle: bool = False) -> Shares:
     """Model predictive control: a time-expanded LP over the next steps on the forecast, of which the first step is driven."""
     morning = env.instance
     assert morning is not None

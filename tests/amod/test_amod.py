@@ -75,11 +75,11 @@ def test_checkers():
 
 
 def test_policies_rank_as_expected():
-    """Over ten mornings: random < none < informed < model predictive control <= the same with the realised demand."""
-    env = AMoDRebalanceEnv(vehicles=160)
-    mean = {name: np.mean([run(env, policy, seed) for seed in range(6)]) for name, policy in POLICIES.items()}
-    assert mean["random"] < mean["no_rebalancing"] < mean["mpc"] < mean["mpc_oracle"]
-    assert mean["random"] < mean["informed"]
+    """On the same mornings: random < none and even < model predictive control < the same with the realised demand."""
+    env = AMoDRebalanceEnv(rows=3, columns=3, vehicles=70, passengers=22.0)
+    mean = {name: np.mean([run(env, policy, seed) for seed in range(4)]) for name, policy in POLICIES.items()}
+    assert mean["random"] < mean["mpc"] < mean["mpc_oracle"]
+    assert max(mean["no_rebalancing"], mean["equal_distribution"]) < mean["mpc"]
 
 
 def test_malformed_input():
