@@ -7,7 +7,7 @@ from typing import Final
 from makespan.envs.blocking import registry as registry  # registers the solvers
 from makespan.envs.blocking import rules as rules  # registers the rules
 from makespan.envs.blocking.benchmark import INSTANCE_SETS, best_known, find_instances
-from makespan.envs.blocking.generator import make_generator
+from makespan.envs.blocking.generator import generator_names, make_generator
 from makespan.envs.blocking.validator import lower_bound, validate
 from makespan.envs.core.family import Family
 
@@ -18,6 +18,7 @@ BLOCKING: Final = Family(
     env_ids=("makespan/BlockingJobShop-v0",),
     instance_sets=INSTANCE_SETS,
     make_generator=make_generator,
+    generators=tuple(generator_names()),
     find_instances=find_instances,
     best_known=best_known,
     lower_bound=lower_bound,

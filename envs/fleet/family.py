@@ -9,7 +9,7 @@ from makespan.envs.core.schedule import Schedule
 from makespan.envs.fleet import registry as registry  # registers planners and solvers
 from makespan.envs.fleet import rules as rules  # registers the rules
 from makespan.envs.fleet.benchmark import INSTANCE_SETS, best_known, find_instances, group
-from makespan.envs.fleet.generator import make_generator
+from makespan.envs.fleet.generator import generator_names, make_generator
 from makespan.envs.fleet.instance import FleetDay
 from makespan.envs.fleet.validator import validate
 
@@ -55,6 +55,7 @@ FLEET: Final = Family(
     env_ids=("makespan/UAMFleet-v0",),
     instance_sets=INSTANCE_SETS,
     make_generator=make_generator,
+    generators=tuple(generator_names()),
     find_instances=find_instances,
     best_known=best_known,
     lower_bound=upper_bound,

@@ -9,7 +9,7 @@ from makespan.envs.memory import allocation_registry as allocation_registry  # r
 from makespan.envs.memory import allocation_rules as allocation_rules  # registers the rules
 from makespan.envs.memory.allocation_benchmark import INSTANCE_SETS, best_known, find_instances
 from makespan.envs.memory.allocation_follow import OffsetsPolicy
-from makespan.envs.memory.allocation_generator import make_generator
+from makespan.envs.memory.allocation_generator import generator_names, make_generator
 from makespan.envs.memory.allocation_map import allocation_figure, allocation_html
 from makespan.envs.memory.allocation_validator import lower_bound, validate
 
@@ -20,6 +20,7 @@ ALLOCATION: Final = Family(
     env_ids=("makespan/MemoryAllocation-v0",),
     instance_sets=INSTANCE_SETS,
     make_generator=make_generator,
+    generators=tuple(generator_names()),
     find_instances=find_instances,
     best_known=best_known,
     lower_bound=lower_bound,

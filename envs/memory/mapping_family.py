@@ -8,7 +8,7 @@ from makespan.envs.core.family import Family
 from makespan.envs.memory import mapping_registry as mapping_registry  # registers solvers and policies
 from makespan.envs.memory import mapping_rules as mapping_rules  # registers the rules
 from makespan.envs.memory.mapping_benchmark import INSTANCE_SETS, best_known, find_instances
-from makespan.envs.memory.mapping_generator import make_generator
+from makespan.envs.memory.mapping_generator import generator_names, make_generator
 from makespan.envs.memory.mapping_instance import MappingInstance
 from makespan.envs.memory.mapping_map import mapping_figure, mapping_html
 from makespan.envs.memory.mapping_policies import MappingPolicy
@@ -33,6 +33,7 @@ MEMORY_MAPPING: Final = Family(
     env_ids=("makespan/MemoryMapping-v0",),
     instance_sets=INSTANCE_SETS,
     make_generator=make_generator,
+    generators=tuple(generator_names()),
     find_instances=find_instances,
     best_known=best_known,
     lower_bound=lower_bound,

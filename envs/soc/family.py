@@ -10,7 +10,7 @@ from makespan.envs.soc import registry as registry  # registers the solvers
 from makespan.envs.soc import rules as rules  # registers the rules
 from makespan.envs.soc.benchmark import INSTANCE_SETS, best_known, find_instances
 from makespan.envs.soc.bounds import lower_bound
-from makespan.envs.soc.generator import make_generator
+from makespan.envs.soc.generator import generator_names, make_generator
 from makespan.envs.soc.pictures import PICTURES
 from makespan.envs.soc.validator import validate
 
@@ -21,6 +21,7 @@ SOC: Final = Family(
     env_ids=("makespan/SoC-v0",),
     instance_sets=INSTANCE_SETS,
     make_generator=make_generator,
+    generators=tuple(generator_names()),
     find_instances=find_instances,
     best_known=best_known,
     lower_bound=lower_bound,

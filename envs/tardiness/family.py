@@ -8,7 +8,7 @@ from makespan.envs.core.family import Family
 from makespan.envs.tardiness import registry as registry  # registers the solvers
 from makespan.envs.tardiness import rules as rules  # registers the rules
 from makespan.envs.tardiness.benchmark import INSTANCE_SETS, best_known, find_instances
-from makespan.envs.tardiness.generator import make_generator
+from makespan.envs.tardiness.generator import generator_names, make_generator
 from makespan.envs.tardiness.instance import TardinessInstance
 from makespan.envs.tardiness.validator import lower_bound, validate
 
@@ -25,6 +25,7 @@ TARDINESS: Final = Family(
     env_ids=("makespan/SingleMachineTardiness-v0",),
     instance_sets=INSTANCE_SETS,
     make_generator=make_generator,
+    generators=tuple(generator_names()),
     find_instances=find_instances,
     best_known=best_known,
     lower_bound=lower_bound,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from makespan.agents import bench_memory
 from makespan.agents.bench import Contestant, Timing, measure, table
 from makespan.agents.bench_jobshop import contestants
 from makespan.envs.core.errors import UnknownNameError
@@ -52,3 +53,14 @@ def test_median_and_ratios() -> None:
     rows = [line.split() for line in text.splitlines()]
     assert rows[2][-2:] == ["250", "2.5"]
     assert rows[3][-1] == "9"
+
+
+def test_memory_contestants_count_every_decision() -> None:
+    """Fifty buffers are fifty decisions, also in plain Python; every access of a program is one, nothing skipped."""
+    ours = {(c.name, c.num_envs): c for c in bench_memory.contestants(["allocation 50"])}
+    assert ours["first fit in plain Python, no observation", 1].build()() == 50
+    assert ours["env.step, full observation, copied", 1].build()() == 50
+    mapping = {(c.name, c.num_envs): c for c in bench_memory.contestants(["mapping 253"])}
+    assert mapping["env.step, full observation, live", 1].build()() == 253
+    with pytest.raises(UnknownNameError, match="mapping"):
+        bench_memory.contestants(["7x7"])
