@@ -241,6 +241,31 @@ def _provenance(document: Mapping[str, Any]) -> str:
     )
 
 
+def results_objective(name: str) -> str:
+    """Mean objective of each policy on the same instances, and how far it is from the best rule, from a stored evaluation."""
+    document = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))
+    meta = document["meta"]
+    values: dict[str, list[float]] = {}
+    for row in document["rows"]:
+        values.setdefault(row["policy"], []).append(row["objective"])
+    learned = {one["policy"] for one in meta["policies"] if one["kind"] == "learned"}
+    order = sorted(values, key=lambda policy: float(np.mean(values[policy])))
+    best = next(policy for policy in order if policy not in learned)
+    rows = []
+    for policy in order:
+        mean = mean_ci(values[policy])
+        ratio = mean_ci(list(100.0 * (np.array(values[policy]) / np.array(values[best]) - 1.0)))
+        change = "-" if policy == best else f"{ratio.estimate:+.1f} [{ratio.low:+.1f}, {ratio.high:+.1f}]"
+        rows.append([f"`{policy}`", f"{mean.estimate:.1f} [{mean.low:.1f}, {mean.high:.1f}]", change])
+    valid = sum(row["valid"] for row in document["rows"])
+    header = ("policy", f"{meta['objective']}, {meta['unit']}", f"against `{best}`, %")
+    note = (
+        f"Means [95 % bootstrap interval over instances], paired; {valid} of {len(document['rows'])} schedules accepted by the "
+        f"validator. `{meta['command']}`, commit {meta['commit']}, {meta['machine']['cpu_count']} cores."
+    )
+    return f"{table(header, rows)}\n\n{note}"
+
+
 def rules(family: str) -> str:
     """A family's rules with their sources."""
     rows = ([f"`{name}`", rule.description, rule.citation] for name, rule in rules_of(family).items())
@@ -335,6 +360,7 @@ PARTS: Final[dict[str, Callable[..., str]]] = {
     "results-guillotine": results_guillotine,
     "results-mapping": results_mapping,
     "speed": speed,
+    "results-objective": results_objective,
     "rules": rules,
     "solvers": solvers,
     "generators": generators,
