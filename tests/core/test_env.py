@@ -13,11 +13,12 @@ from gymnasium.utils.env_checker import check_env
 import makespan  # noqa: F401
 from makespan.envs.core.env import NOOP_PATIENCE, SchedulingEnv
 from makespan.envs.core.errors import IllegalActionError
-from makespan.envs.registration import env_ids
+from makespan.envs.registration import env_ids, get_family
 from makespan.envs.testing import check_scheduling_env
 
 SCHEMES = ("non_delay", "active", "non_delay_wait", "append")
-VARIANTS = [(env_id, sgs) for env_id in env_ids() for sgs in SCHEMES]
+SHOPS = [env_id for env_id in env_ids() if get_family(env_id).mode == "sgs"]  # other families check their own
+VARIANTS = [(env_id, sgs) for env_id in SHOPS for sgs in SCHEMES]
 
 EXPECTED_WARNINGS = (
     # a feature matrix is two-dimensional and no image; SB3's MultiInputPolicy flattens it, ours reads it as it is
