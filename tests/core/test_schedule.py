@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from makespan.envs.core.errors import InstanceFormatError, InvalidScheduleError
@@ -112,6 +112,7 @@ def test_schedule__sorted_does_not_depend_on_row_order() -> None:
     assert shuffled.sorted().start.tolist() == [0, 0, 4]
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(schedule=schedules())
 def test_schedule__json_round_trip(schedule: Schedule, tmp_path_factory: pytest.TempPathFactory) -> None:
     """JSON loses nothing: 64-bit times, any kind and any name."""
@@ -120,6 +121,7 @@ def test_schedule__json_round_trip(schedule: Schedule, tmp_path_factory: pytest.
     assert Schedule.from_json(path) == schedule
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(schedule=schedules())
 def test_schedule__csv_round_trip(schedule: Schedule, tmp_path_factory: pytest.TempPathFactory) -> None:
     """CSV keeps every row, also kinds with commas, quotes and line breaks; the name travels apart."""
