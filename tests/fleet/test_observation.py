@@ -49,7 +49,7 @@ def test_the_future_is_not_shown():
         assert engines[0].outcome.reward[0] == engines[1].outcome.reward[0]
         steps += 1
     assert critic_differs
-    assert steps > 40
+    assert steps > 30
 
 
 def test_repairs_are_not_foreseen():
