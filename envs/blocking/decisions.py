@@ -35,12 +35,12 @@ from makespan.envs.blocking.simulator import (
     next_event,
     process_events,
 )
-from makespan.envs.core.kernels import inlined_kernel, kernel
+from makespan.envs.core.kernels import borrowing_kernel, kernel
 
 Mask = NDArray[np.int8]
 
 
-@inlined_kernel
+@borrowing_kernel
 def _may_be_asked(shops: Shops, b: int, m: int) -> bool:
     machine = shops.machine
     if machine[b, m, HOLDER] >= 0 or machine[b, m, QUEUE] == 0 or machine[b, m, ASIDE] != 0:
@@ -63,7 +63,7 @@ def _write_candidates(shops: Shops, b: int, m: int, mask: Mask) -> int:
     return count if clock[b, SWAP] else mark_safe(shops, b, m, mask)
 
 
-@inlined_kernel
+@borrowing_kernel
 def _others_wait(shops: Shops, b: int, asked: int, mask: Mask) -> bool:
     """Whether another machine still to be asked has a candidate; leaves the mask as it was for the asked one."""
     found = False
@@ -115,7 +115,7 @@ def legal_actions(shops: Shops, b: int, may_wait: bool, mask: Mask) -> int:
     return 0
 
 
-@inlined_kernel
+@borrowing_kernel
 def take(shops: Shops, b: int, action: int, wait: int) -> None:
     """Let a job enter the asked machine, or (action `wait`) let it wait for the next event."""
     clock, machine = shops.clock, shops.machine

@@ -38,7 +38,7 @@ from makespan.envs.blocking.simulator import (
 )
 from makespan.envs.blocking.writing import write_dynamic, write_start
 from makespan.envs.core.errors import InvalidInstanceError
-from makespan.envs.core.kernels import inlined_kernel, kernel
+from makespan.envs.core.kernels import borrowed, borrowing_kernel, kernel
 from makespan.envs.core.schedule import Schedule
 
 I32 = NDArray[np.int32]
@@ -77,7 +77,8 @@ structref.define_constructor(_Batch, _BatchType, _FIELDS)
 
 @kernel
 def _make_batch(shops: Shops, graph: Graph, outcome: Outcome, may_wait: bool, skip_forced: bool) -> _Batch:
-    return _Batch(shops, graph, outcome, may_wait, skip_forced)  # type: ignore[no-untyped-call]
+    """A batch that borrows its arrays: the engine keeps them as long as it."""
+    return _Batch(borrowed(shops), borrowed(graph), borrowed(outcome), may_wait, skip_forced)  # type: ignore[no-untyped-call]
 
 
 @kernel
@@ -107,7 +108,7 @@ def _start(
     outcome.terminated[b] = False
 
 
-@inlined_kernel
+@borrowing_kernel
 def _step_slot(
     shops: Shops, graph: Graph, outcome: Outcome, b: int, action: int, may_wait: bool, skip: bool
 ) -> None:

@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from makespan.envs.core.kernels import inlined_kernel, kernel
+from makespan.envs.core.kernels import borrowing_kernel, kernel
 
 I32 = NDArray[np.int32]
 
@@ -125,7 +125,7 @@ def make_shops(
     )
 
 
-@inlined_kernel
+@borrowing_kernel
 def load_shop(shops: Shops, b: int, job_first: I32, machines: I32, durations: I32, release: I32) -> None:
     """Put the routes of an instance into slot b; arrays as in `ShopInstance`."""
     clock, job, operation, machine, _, route, _ = shops
@@ -155,7 +155,7 @@ def load_shop(shops: Shops, b: int, job_first: I32, machines: I32, durations: I3
     clock[b, UNRELEASED] = num_jobs
 
 
-@inlined_kernel
+@borrowing_kernel
 def load_downtime(shops: Shops, b: int, windows: I32, stop_after: I32, stop_length: I32) -> None:
     """Put the downtime of an instance into slot b; arrays as in `BlockingShopInstance`."""
     clock, _, operation, machine, window, _, _ = shops
@@ -173,7 +173,7 @@ def load_downtime(shops: Shops, b: int, windows: I32, stop_after: I32, stop_leng
         machine[b, m, HOLDER], machine[b, m, COMPLETION] = -1, FAR
 
 
-@inlined_kernel
+@borrowing_kernel
 def start_bound(shops: Shops, b: int) -> None:
     """Set the initial bound LB0, and the downtime within the first two LB0, which critics may know."""
     clock, machine, window = shops.clock, shops.machine, shops.window
@@ -187,20 +187,20 @@ def start_bound(shops: Shops, b: int) -> None:
         machine[b, m, DOWN_AHEAD] = window[b, m, k, BEFORE] + max(0, horizon - window[b, m, k, OPENS])
 
 
-@inlined_kernel
+@borrowing_kernel
 def is_down(shops: Shops, b: int, m: int) -> bool:
     """Whether machine m is within a window now (stops within an operation are the operation's own)."""
     return shops.window[b, m, shops.machine[b, m, WINDOW], OPENS] <= shops.clock[b, NOW]
 
 
-@inlined_kernel
+@borrowing_kernel
 def downtime(shops: Shops, b: int, m: int) -> int:
     """Downtime of machine m up to now."""
     k = shops.machine[b, m, WINDOW]
     return shops.window[b, m, k, BEFORE] + max(0, shops.clock[b, NOW] - shops.window[b, m, k, OPENS])
 
 
-@inlined_kernel
+@borrowing_kernel
 def _completion(shops: Shops, b: int, m: int, o: int) -> int:
     """When operation o will be completed if it enters machine m now."""
     p, start = shops.operation[b, o, DURATION], shops.clock[b, NOW]
@@ -217,14 +217,14 @@ def _completion(shops: Shops, b: int, m: int, o: int) -> int:
     return end
 
 
-@inlined_kernel
+@borrowing_kernel
 def is_stopped(shops: Shops, b: int, o: int) -> bool:
     """Whether operation o, in process, is within its stop."""
     elapsed = shops.clock[b, NOW] - shops.operation[b, o, START] - shops.operation[b, o, STOP_AFTER]
     return 0 <= elapsed < shops.operation[b, o, STOP_LENGTH]
 
 
-@inlined_kernel
+@borrowing_kernel
 def _remaining_time(shops: Shops, b: int, m: int) -> int:
     """Work left in the operation in process on machine m, as far as the past tells."""
     clock, operation, machine = shops.clock, shops.operation, shops.machine
@@ -246,7 +246,7 @@ def _remaining_time(shops: Shops, b: int, m: int) -> int:
     return operation[b, o, DURATION] - done
 
 
-@inlined_kernel
+@borrowing_kernel
 def enter(shops: Shops, b: int, j: int) -> None:
     """Move job j to the machine of its next operation and begin it."""
     clock, job, operation, machine = shops.clock, shops.job, shops.operation, shops.machine
@@ -276,7 +276,7 @@ def enter(shops: Shops, b: int, j: int) -> None:
     clock[b, STOPS_LEFT] -= operation[b, o, STOP_LENGTH]
 
 
-@inlined_kernel
+@borrowing_kernel
 def _queue_up(shops: Shops, b: int, j: int, state: int) -> None:
     """Job j begins to wait for the machine of its next operation."""
     o = shops.job[b, j, NEXT]
@@ -287,7 +287,7 @@ def _queue_up(shops: Shops, b: int, j: int, state: int) -> None:
     shops.machine[b, m, ASIDE] = 0
 
 
-@inlined_kernel
+@borrowing_kernel
 def _try_swap(shops: Shops, b: int, first: int) -> None:
     """If the job on machine `first` is part of a cycle of blocked jobs that may move now, move them all."""
     clock, job, machine = shops.clock, shops.job, shops.machine
@@ -311,7 +311,7 @@ def _try_swap(shops: Shops, b: int, first: int) -> None:
         clock[b, SWAPS] += 1
 
 
-@inlined_kernel
+@borrowing_kernel
 def _complete(shops: Shops, b: int, m: int) -> None:
     """The operation in process on machine m is done: its job leaves for good, or blocks the machine."""
     clock, job, machine = shops.clock, shops.job, shops.machine
@@ -329,7 +329,7 @@ def _complete(shops: Shops, b: int, m: int) -> None:
     clock[b, FINISHED] += 1
 
 
-@inlined_kernel
+@borrowing_kernel
 def process_events(shops: Shops, b: int) -> None:
     """Everything that happens now without a decision: completions, hand-overs within cycles, releases."""
     clock, job, machine = shops.clock, shops.job, shops.machine
@@ -348,7 +348,7 @@ def process_events(shops: Shops, b: int) -> None:
                 changed = True
 
 
-@inlined_kernel
+@borrowing_kernel
 def next_event(shops: Shops, b: int) -> int:
     """The next completion, release, or repair of a down machine that a job waits for; FAR if nothing happens by itself."""
     clock, job, machine = shops.clock, shops.job, shops.machine
@@ -365,7 +365,7 @@ def next_event(shops: Shops, b: int) -> int:
     return event
 
 
-@inlined_kernel
+@borrowing_kernel
 def advance(shops: Shops, b: int, event: int) -> None:
     """Move the clock to the next event and let it happen."""
     clock, machine = shops.clock, shops.machine
@@ -383,7 +383,7 @@ def advance(shops: Shops, b: int, event: int) -> None:
     process_events(shops, b)
 
 
-@inlined_kernel
+@borrowing_kernel
 def update_bound(shops: Shops, b: int) -> None:
     """Raise the lower bound of the makespan to what jobs and machines need from now on, knowing the past only."""
     clock, job, machine = shops.clock, shops.job, shops.machine
@@ -405,7 +405,7 @@ def update_bound(shops: Shops, b: int) -> None:
     clock[b, BOUND] = bound
 
 
-@inlined_kernel
+@borrowing_kernel
 def _stuck(shops: Shops, b: int, target: int, mover: int) -> np.int64:
     """Machines (bit set) whose jobs could not leave the shop one by one while `target` stays occupied by job `mover`."""
     one, machine = np.int64(1), shops.machine

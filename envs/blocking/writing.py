@@ -63,7 +63,7 @@ from makespan.envs.blocking.simulator import (
     is_down,
     is_stopped,
 )
-from makespan.envs.core.kernels import inlined_kernel
+from makespan.envs.core.kernels import borrowing_kernel
 
 # Numba freezes module constants at compile time: the kernels name their columns through these.
 _C: Final = {feature.name: column for column, feature in enumerate(CANDIDATE_FEATURES)}
@@ -72,19 +72,19 @@ _C_FOLLOWERS, _C_RAW = _C["followers"], _C["processing_time"]
 _MOST: Final = np.float32(100.0)  # the features' upper limit
 
 
-@inlined_kernel
+@borrowing_kernel
 def _scale(shops: Shops, b: int) -> np.float32:
     """1 / LB0, the unit of every time the networks see."""
     return np.float32(1.0 / max(1, shops.clock[b, INITIAL_BOUND]))
 
 
-@inlined_kernel
+@borrowing_kernel
 def _clip(x: np.float32) -> np.float32:
     """Within the spaces even where downtime makes an episode very long."""
     return max(-_MOST, min(_MOST, x))
 
 
-@inlined_kernel
+@borrowing_kernel
 def write_start(shops: Shops, graph: Graph, b: int) -> None:
     """Write slot b's graph at the start of an episode; `write_dynamic` completes it."""
     clock, job, operation, scale = shops.clock, shops.job, shops.operation, _scale(shops, b)
@@ -130,7 +130,7 @@ def write_start(shops: Shops, graph: Graph, b: int) -> None:
     graph.system_x[b, 0, 9] = np.float32(num_jobs / (num_jobs + num_machines))
 
 
-@inlined_kernel
+@borrowing_kernel
 def write_dynamic(shops: Shops, graph: Graph, b: int) -> None:
     """Write what the current decision sees."""
     clock, scale = shops.clock, _scale(shops, b)
@@ -153,7 +153,7 @@ def write_dynamic(shops: Shops, graph: Graph, b: int) -> None:
                 graph.candidate_index[b, a, column] = -1
 
 
-@inlined_kernel
+@borrowing_kernel
 def _write_operations(shops: Shops, graph: Graph, b: int, j: int, left: int) -> None:
     """Take what job j has left behind out of the graph, and write the operation it is at (`left`: its work to do)."""
     job, operation, x = shops.job, shops.operation, graph.operation_x
@@ -188,7 +188,7 @@ def _write_operations(shops: Shops, graph: Graph, b: int, j: int, left: int) -> 
         x[b, at, 3] = 1.0 if not blocked and stopped else 0.0
 
 
-@inlined_kernel
+@borrowing_kernel
 def _write_jobs(shops: Shops, graph: Graph, b: int) -> None:
     clock, job, machine, x = shops.clock, shops.job, shops.machine, graph.job_x
     scale, now, bound = _scale(shops, b), clock[b, NOW], clock[b, BOUND]
@@ -227,7 +227,7 @@ def _write_jobs(shops: Shops, graph: Graph, b: int) -> None:
         x[b, j, 8] = followers * per_job
 
 
-@inlined_kernel
+@borrowing_kernel
 def _write_machines(shops: Shops, graph: Graph, b: int) -> None:
     clock, machine, x = shops.clock, shops.machine, graph.machine_x
     scale, now, bound = _scale(shops, b), clock[b, NOW], clock[b, BOUND]
@@ -256,7 +256,7 @@ def _write_machines(shops: Shops, graph: Graph, b: int) -> None:
         _write_downtime(shops, graph, b)
 
 
-@inlined_kernel
+@borrowing_kernel
 def _write_downtime(shops: Shops, graph: Graph, b: int) -> None:
     """Write which machines are down, since when and how much they have been, and what a critic may know."""
     clock, machine, x = shops.clock, shops.machine, graph.machine_x
@@ -279,7 +279,7 @@ def _write_downtime(shops: Shops, graph: Graph, b: int) -> None:
     graph.critic_x[b, 1] = _clip(np.float32(clock[b, STOPS_LEFT] / num_machines) * scale)
 
 
-@inlined_kernel
+@borrowing_kernel
 def _write_candidate(shops: Shops, graph: Graph, b: int, j: int) -> None:
     clock, job, operation, machine = shops.clock, shops.job, shops.operation, shops.machine
     index, x, scale = graph.candidate_index[b, j], graph.candidate_x[b, j], _scale(shops, b)
@@ -319,7 +319,7 @@ def _write_candidate(shops: Shops, graph: Graph, b: int, j: int) -> None:
     x[_C_RAW + 8] = 1.0 if left >= 0 else 0.0
 
 
-@inlined_kernel
+@borrowing_kernel
 def _write_next(shops: Shops, graph: Graph, b: int, j: int, o: int) -> int:
     """Write the outlook on operation o, which the candidate of job j would be followed by; the work before it."""
     machine, x, scale = shops.machine, graph.candidate_x[b, j], _scale(shops, b)

@@ -10,7 +10,7 @@ from numba.experimental import structref
 from numpy.typing import NDArray
 
 from makespan.envs.core.errors import InvalidInstanceError
-from makespan.envs.core.kernels import inlined_kernel, kernel
+from makespan.envs.core.kernels import borrowed, borrowing_kernel, kernel
 from makespan.envs.core.schedule import Schedule
 from makespan.envs.tardiness.heuristics import construct, total_tardiness
 from makespan.envs.tardiness.instance import TardinessInstance
@@ -66,7 +66,8 @@ structref.define_constructor(_Batch, _BatchType, _FIELDS)
 
 @kernel
 def _make_batch(machines: Machines, graph: Graph, outcome: Outcome, skip_forced: bool) -> _Batch:
-    return _Batch(machines, graph, outcome, skip_forced)  # type: ignore[no-untyped-call]
+    """A batch that borrows its arrays: the engine keeps them as long as it."""
+    return _Batch(borrowed(machines), borrowed(graph), borrowed(outcome), skip_forced)  # type: ignore[no-untyped-call]
 
 
 @kernel
@@ -89,7 +90,7 @@ def _write_start(batch: _Batch, b: int) -> None:
     batch.outcome.terminated[b] = False
 
 
-@inlined_kernel
+@borrowing_kernel
 def _step_slot(
     machines: Machines, graph: Graph, outcome: Outcome, b: int, action: int, skip_forced: bool
 ) -> None:

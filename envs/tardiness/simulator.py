@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from makespan.envs.core.graph import CandidateType, Feature, GraphSchema, NodeType, raw
-from makespan.envs.core.kernels import inlined_kernel
+from makespan.envs.core.kernels import borrowing_kernel
 
 I32 = NDArray[np.int32]
 F32 = NDArray[np.float32]
@@ -121,7 +121,7 @@ def make_machines(num_slots: int, num_jobs: int) -> Machines:
     )
 
 
-@inlined_kernel
+@borrowing_kernel
 def append(machines: Machines, b: int, j: int) -> None:
     """Run job j next."""
     clock, job = machines.clock, machines.job
@@ -136,12 +136,12 @@ def append(machines: Machines, b: int, j: int) -> None:
     clock[b, BOUND] = bound
 
 
-@inlined_kernel
+@borrowing_kernel
 def _clip(x: float) -> np.float32:
     return np.float32(max(-100.0, min(100.0, x)))
 
 
-@inlined_kernel
+@borrowing_kernel
 def _sum_slacks(machines: Machines, b: int) -> tuple[int, int, int]:
     """Slacks due - processing of the unscheduled in order, and their sums; count, work left and longest of them."""
     job, slack, slack_sum = machines.job, machines.slack, machines.slack_sum
@@ -158,7 +158,7 @@ def _sum_slacks(machines: Machines, b: int) -> tuple[int, int, int]:
     return count, work, longest
 
 
-@inlined_kernel
+@borrowing_kernel
 def write_graph(machines: Machines, graph: Graph, b: int) -> None:
     """Write slot b's observation for the current decision."""
     clock, job = machines.clock, machines.job
@@ -188,7 +188,7 @@ def write_graph(machines: Machines, graph: Graph, b: int) -> None:
     graph.system_x[b, 0, 4] = _clip(clock[b, BOUND] / scale)
 
 
-@inlined_kernel
+@borrowing_kernel
 def _write_candidate(
     machines: Machines, graph: Graph, b: int, j: int, count: int, work: int, longest: int
 ) -> None:
@@ -207,7 +207,7 @@ def _write_candidate(
     x[b, j, 11], x[b, j, 12], x[b, j, 13] = p, d, now
 
 
-@inlined_kernel
+@borrowing_kernel
 def _rise(machines: Machines, b: int, p: int, d: int, count: int) -> int:
     """Rise of the lower bound if an unscheduled job comes next: what it does to all others."""
     slack, slack_sum, now = machines.slack, machines.slack_sum, machines.clock[b, NOW]
@@ -223,7 +223,7 @@ def _rise(machines: Machines, b: int, p: int, d: int, count: int) -> int:
     return all_later - max(0, now + 2 * p - d) + max(0, now + p - d) - so_far
 
 
-@inlined_kernel
+@borrowing_kernel
 def _write_ranks(machines: Machines, graph: Graph, b: int, count: int) -> None:
     """Ranks by processing time, due date and modified due date (a merge of the two orders)."""
     clock, job, x = machines.clock, machines.job, graph.candidate_x
