@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from gymnasium import spaces
+from gymnasium.error import ResetNeeded
 from gymnasium.utils import seeding
 from numpy.typing import NDArray
 from pettingzoo import AECEnv
@@ -117,6 +118,7 @@ class FleetAECEnv(AECEnv):  # type: ignore[type-arg]
 
     def observe(self, agent: str) -> AgentObservation:
         """What an aircraft sees now; one that awaits no decision may only go on."""
+        self._check_order("observe")
         mask = np.empty((1, self.fleet.num_vertiports), np.int8)
         seen = np.empty((1, self.fleet.length), np.float32)
         write_vectors(self.engine.batch, self.fleet.number[agent], seen, mask)
@@ -130,6 +132,7 @@ class FleetAECEnv(AECEnv):  # type: ignore[type-arg]
 
     def step(self, action: int | None) -> None:
         """Take the selected aircraft's decision."""
+        self._check_order("step")
         agent = self.agent_selection
         if self.terminations[agent] or self.truncations[agent]:
             self._was_dead_step(action)
@@ -185,6 +188,10 @@ class FleetAECEnv(AECEnv):  # type: ignore[type-arg]
                 shares[self.possible_agents[n]] = (profit - self._paid[n]) / CENTS
                 self._paid[n] = profit
         return shares
+
+    def _check_order(self, what: str) -> None:
+        if self._rng is None:
+            raise ResetNeeded(f"{what}() before reset()")
 
     def render(self) -> Any:
         """The network with its aircraft and queues."""

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pettingzoo
 import pytest
@@ -249,6 +250,8 @@ def test_malformed_arguments():
         fleet.raw_env(obs="flatt")
     with pytest.raises(UnknownNameError, match="individual"):
         fleet.parallel_env(reward="solo")
+    with pytest.raises(gymnasium.error.ResetNeeded, match="before reset"):
+        fleet.env(generator="tiny").step(0)
     env = fleet.parallel_env(generator="tiny")
     env.reset(seed=0)
     with pytest.raises(ValueError, match="aircraft_1"):
