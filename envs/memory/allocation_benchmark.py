@@ -138,3 +138,11 @@ def best_known(instance: AllocationProblem | str) -> BestKnown | None:
     if problem.name.startswith("guillotine") and problem.capacity == problem.load_bound:
         return BestKnown(problem.capacity, problem.capacity, "optimal by construction")
     return None
+
+
+def group_of(instance: AllocationProblem) -> str:
+    """The set of a named instance, else its number of buffers."""
+    for group, names in INSTANCE_SETS.items():
+        if instance.name in names:
+            return group
+    return f"{instance.num_buffers} buffers"

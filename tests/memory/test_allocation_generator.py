@@ -11,6 +11,7 @@ from makespan.envs.memory.allocation_benchmark import (
     INSTANCE_SETS,
     best_known,
     find_instances,
+    group_of,
     load_instance,
 )
 from makespan.envs.memory.allocation_formats import save
@@ -141,5 +142,7 @@ def test_benchmark_names(tmp_path) -> None:
     assert known.upper == 4096 * 1024
     assert best_known("slack200-0") is None
     assert best_known(find_instances(str(tmp_path / "mine.csv"))[0]) is None
+    assert group_of(load_instance("guillotine50-3")) == "guillotine50"
+    assert group_of(find_instances(str(tmp_path / "mine.csv"))[0]) == "6 buffers"
     with pytest.raises(UnknownNameError, match="toy"):
         find_instances("toi")
