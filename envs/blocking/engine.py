@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 from numba import types
@@ -40,19 +40,12 @@ from makespan.envs.blocking.writing import write_dynamic, write_start
 from makespan.envs.core.errors import InvalidInstanceError
 from makespan.envs.core.kernels import borrowed, borrowing_kernel, kernel
 from makespan.envs.core.schedule import Schedule
+from makespan.envs.core.slots import SlotEngine, TimedOutcome, Token
 
 I32 = NDArray[np.int32]
 
 ADMISSIONS: Final = ("wait", "greedy")
 """What a machine that is asked may do: let a job enter or wait, or only the former."""
-
-
-class Outcome(NamedTuple):
-    """What the last step did in each slot."""
-
-    reward: NDArray[np.float64]  # (B,)
-    terminated: NDArray[np.bool_]  # (B,)
-    elapsed: NDArray[np.float64]  # (B,), in units of LB0
 
 
 @structref.register
@@ -65,7 +58,7 @@ class _Batch(structref.StructRefProxy):  # type: ignore[misc]
 
     shops: Shops
     graph: Graph
-    outcome: Outcome
+    outcome: TimedOutcome
     may_wait: bool
     skip_forced: bool
 
@@ -76,7 +69,9 @@ structref.define_constructor(_Batch, _BatchType, _FIELDS)
 
 
 @kernel
-def _make_batch(shops: Shops, graph: Graph, outcome: Outcome, may_wait: bool, skip_forced: bool) -> _Batch:
+def _make_batch(
+    shops: Shops, graph: Graph, outcome: TimedOutcome, may_wait: bool, skip_forced: bool
+) -> _Batch:
     """A batch that borrows its arrays: the engine keeps them as long as it."""
     return _Batch(borrowed(shops), borrowed(graph), borrowed(outcome), may_wait, skip_forced)  # type: ignore[no-untyped-call]
 
@@ -110,7 +105,7 @@ def _start(
 
 @borrowing_kernel
 def _step_slot(
-    shops: Shops, graph: Graph, outcome: Outcome, b: int, action: int, may_wait: bool, skip: bool
+    shops: Shops, graph: Graph, outcome: TimedOutcome, b: int, action: int, may_wait: bool, skip: bool
 ) -> None:
     clock, mask = shops.clock, graph.action_mask
     began, wait = clock[b, NOW], mask.shape[1] - 1 if may_wait else -1
@@ -144,7 +139,7 @@ def _step_batch(batch: _Batch, actions: NDArray[np.int64]) -> None:
             outcome.reward[b] = outcome.elapsed[b] = 0.0
 
 
-class BlockingShopEngine:
+class BlockingShopEngine(SlotEngine):
     """`num_slots` blocking shops of at most the given size, stepped together.
 
     Attributes:
@@ -169,18 +164,13 @@ class BlockingShopEngine:
         self.observation = self.schema.zeros(num_slots)
         self._graph = graph_views(self.observation)
         self._shops = make_shops(num_slots, *self._limits, 1)
-        self.outcome = Outcome(np.zeros(num_slots), np.zeros(num_slots, np.bool_), np.zeros(num_slots))
-        self._instances: list[BlockingShopInstance | None] = [None] * num_slots
+        self.outcome = TimedOutcome(np.zeros(num_slots), np.zeros(num_slots, np.bool_), np.zeros(num_slots))
+        self.loaded: list[BlockingShopInstance | None] = [None] * num_slots
         self._connect()
 
     def _connect(self) -> None:
         waits = self._admission == "wait"
         self._batch = _make_batch(self._shops, self._graph, self.outcome, waits, self._skip_forced)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the slots' states: the kernels' view of the arrays has to be made anew."""
-        tokens = [self.clone(slot) for slot in range(len(self._instances))]
-        return _rebuild, (self._limits, self._admission, self._skip_forced, self._instances, tokens)
 
     def load(self, slot: int, instance: BlockingShopInstance) -> None:
         """Start `instance` in a slot. Raises `InvalidInstanceError` if it is larger than the engine."""
@@ -207,7 +197,7 @@ class BlockingShopEngine:
             instance.swap,
             instance.repeat,
         )
-        self._instances[slot] = instance
+        self.loaded[slot] = instance
 
     def _make_room(self, num_windows: int) -> None:
         """Let the slots hold that many windows a machine; they are no part of the spaces, and may grow."""
@@ -241,7 +231,7 @@ class BlockingShopEngine:
 
     def schedule(self, slot: int) -> Schedule:
         """What has happened so far: operations, the time they blocked their machines, downtime."""
-        instance = self._instances[slot]
+        instance = self.loaded[slot]
         if instance is None:
             return Schedule.empty()
         clock = self._shops.clock[slot]
@@ -251,49 +241,18 @@ class BlockingShopEngine:
             instance, rows[:, START], rows[:, END], rows[:, LEAVE], until=None if done else int(clock[NOW])
         )
 
-    def clone(self, slot: int) -> tuple[NDArray[Any], ...]:
-        """A token that `restore` turns back into the slot's present state."""
-        return tuple(array[slot].copy() for array in self._arrays())
+    def _fit(self, token: Token) -> None:
+        self._make_room(token[Shops._fields.index("window")].shape[1])
 
-    def restore(self, slot: int, token: tuple[NDArray[Any], ...]) -> None:
-        """Put a slot into the state a token was taken from, be it in this or another slot."""
-        position = Shops._fields.index("window")
-        self._make_room(token[position].shape[1])
-        for place, (array, saved) in enumerate(zip(self._arrays(), token, strict=True)):
-            if place == position:
-                array[slot, :, : saved.shape[1]] = saved
-            else:
-                array[slot] = saved
-
-    def copy_slots(self, source: NDArray[np.int64], target: NDArray[np.int64]) -> None:
-        """Put each slot of `target` (n,) into the present state of its partner in `source` (n,)."""
-        for array in self._arrays():
-            array[target] = array[source]
-        for one, other in zip(source, target, strict=True):
-            self._instances[other] = self._instances[one]
+    def _arguments(self) -> dict[str, Any]:
+        num_jobs, num_operations, num_machines = self._limits
+        return {
+            "num_jobs": num_jobs,
+            "num_operations": num_operations,
+            "num_machines": num_machines,
+            "admission": self._admission,
+            "skip_forced": self._skip_forced,
+        }
 
     def _arrays(self) -> tuple[NDArray[Any], ...]:
         return (*self._shops, *self._graph, *self.outcome)
-
-
-def _rebuild(
-    limits: tuple[int, int, int],
-    admission: str,
-    skip_forced: bool,
-    instances: list[BlockingShopInstance | None],
-    tokens: list[tuple[NDArray[Any], ...]],
-) -> BlockingShopEngine:
-    """The engine that `BlockingShopEngine.__reduce__` took apart."""
-    num_jobs, num_operations, num_machines = limits
-    engine = BlockingShopEngine(
-        len(instances),
-        num_jobs=num_jobs,
-        num_operations=num_operations,
-        num_machines=num_machines,
-        admission=admission,
-        skip_forced=skip_forced,
-    )
-    engine._instances = list(instances)
-    for slot, token in enumerate(tokens):
-        engine.restore(slot, token)
-    return engine

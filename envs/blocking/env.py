@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from gymnasium.vector import AutoresetMode
 
@@ -14,6 +14,7 @@ from makespan.envs.blocking.generator import FixedBlockingShops, Generator, make
 from makespan.envs.blocking.instance import BlockingShopInstance
 from makespan.envs.core.env import IllegalAction, SchedulingEnv
 from makespan.envs.core.errors import UnknownNameError
+from makespan.envs.core.sources import Sources
 from makespan.envs.core.vector import SchedulingVectorEnv
 from makespan.envs.jobshop.generator_base import ShopSize
 
@@ -21,25 +22,7 @@ Admission = Literal["wait", "greedy"]
 Source = BlockingShopInstance | str
 
 
-def _find(instance: Source) -> BlockingShopInstance:
-    return load_instance(instance) if isinstance(instance, str) else instance
-
-
-def _generator(
-    generator: Generator | str | None, instance: Source | None, parameters: dict[str, Any]
-) -> Generator:
-    """The one source of instances that the constructor's arguments name."""
-    if instance is not None:
-        if generator is not None or parameters:
-            raise ValueError("instance: given together with a generator; expected one of the two")
-        return FixedBlockingShops((_find(instance),))
-    if generator is None or isinstance(generator, str):
-        return make_generator(generator or "uniform", **parameters)
-    if parameters:
-        raise ValueError(
-            f"{', '.join(parameters)}: given together with a generator object, which has its own"
-        )
-    return generator
+SOURCES: Final = Sources(make_generator, "uniform", FixedBlockingShops, load_instance)
 
 
 def _engine(size: ShopSize, num_slots: int, admission: str, skip_forced: bool) -> BlockingShopEngine:
@@ -101,11 +84,14 @@ class BlockingJobShopEnv(SchedulingEnv):
     * `skip_forced`: take decisions with a single candidate inside the environment (default), handing their reward to the
       decision before; the first decision of an episode is always asked.
     * `illegal_action`: "random" (default), "noop" or "raise"; see `SchedulingEnv`.
+    * `copy`: hand out copies of the observation (default), or the live buffers.
     * `render_mode`: "ansi", "rgb_array" or "human".
 
     ## Version History
     * v0: initial version.
     """
+
+    sources: Sources = SOURCES
 
     def __init__(
         self,
@@ -115,20 +101,19 @@ class BlockingJobShopEnv(SchedulingEnv):
         admission: Admission = "wait",
         skip_forced: bool = True,
         illegal_action: IllegalAction = "random",
+        copy: bool = True,
         render_mode: str | None = None,
         **parameters: Any,
     ) -> None:
-        source = _generator(generator, instance, parameters)
+        source = self.sources.choose(generator, instance, parameters)
         engine = _engine(source.size, 1, admission, skip_forced)
-        super().__init__(engine, source, illegal_action=illegal_action, render_mode=render_mode)
-
-    def find_instance(self, instance: Source) -> BlockingShopInstance:
-        """An instance of the literature by name, or the instance itself."""
-        return _find(instance)
+        super().__init__(engine, source, illegal_action=illegal_action, copy=copy, render_mode=render_mode)
 
 
 class BlockingJobShopVectorEnv(SchedulingVectorEnv):
     """The native batch of `makespan/BlockingJobShop-v0`; arguments as there, and those of `SchedulingVectorEnv`."""
+
+    sources: Sources = SOURCES
 
     def __init__(
         self,
@@ -144,12 +129,7 @@ class BlockingJobShopVectorEnv(SchedulingVectorEnv):
         copy: bool = True,
         **parameters: Any,
     ) -> None:
-        if instances is not None:
-            if generator is not None or instance is not None or parameters:
-                raise ValueError("instances: given together with another source; expected one")
-            source: Generator = FixedBlockingShops(tuple(_find(one) for one in instances))
-        else:
-            source = _generator(generator, instance, parameters)
+        source = self.sources.choose(generator, instance, parameters, instances)
         super().__init__(
             _engine(source.size, num_envs, admission, skip_forced),
             source,
@@ -159,7 +139,3 @@ class BlockingJobShopVectorEnv(SchedulingVectorEnv):
             autoreset_mode=autoreset_mode,
             copy=copy,
         )
-
-    def find_instance(self, instance: Source) -> BlockingShopInstance:
-        """An instance of the literature by name, or the instance itself."""
-        return _find(instance)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from makespan.envs.core.errors import IllegalActionError
 from makespan.envs.core.graph import GraphSchema
 from makespan.envs.core.schedule import Schedule
+from makespan.envs.core.sources import Sources
 
 IllegalAction = Literal["raise", "noop", "random"]
 ILLEGAL_ACTIONS: tuple[IllegalAction, ...] = ("raise", "noop", "random")
@@ -119,6 +120,7 @@ class SchedulingEnv(gymnasium.Env[Buffers, np.int64]):
     """
 
     metadata = {"render_modes": ["ansi", "rgb_array", "human"], "render_fps": 4}  # noqa: RUF012
+    sources: Sources | None = None
 
     def __init__(
         self,
@@ -161,8 +163,8 @@ class SchedulingEnv(gymnasium.Env[Buffers, np.int64]):
         self._look()  # views of a copy would be arrays of their own
 
     def find_instance(self, instance: Any) -> Any:
-        """The instance behind `options["instance"]`; families resolve names here."""
-        return instance
+        """The instance behind `options["instance"]`: by name or path, where the family has any, or itself."""
+        return instance if self.sources is None else self.sources.find(instance)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None

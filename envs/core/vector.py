@@ -24,6 +24,7 @@ from makespan.envs.core.env import (
 )
 from makespan.envs.core.errors import IllegalActionError
 from makespan.envs.core.schedule import Schedule
+from makespan.envs.core.sources import Sources
 
 
 class SchedulingVectorEnv(VectorEnv[Buffers, NDArray[np.int64], NDArray[Any]]):
@@ -41,6 +42,7 @@ class SchedulingVectorEnv(VectorEnv[Buffers, NDArray[np.int64], NDArray[Any]]):
     """
 
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012
+    sources: Sources | None = None
 
     def __init__(
         self,
@@ -80,8 +82,8 @@ class SchedulingVectorEnv(VectorEnv[Buffers, NDArray[np.int64], NDArray[Any]]):
         self._everywhere.setflags(write=False)  # handed out in every info
 
     def find_instance(self, instance: Any) -> Any:
-        """The instance behind an entry of `options["instances"]`; families resolve names here."""
-        return instance
+        """The instance behind an entry of `options["instances"]`; as in `SchedulingEnv`."""
+        return instance if self.sources is None else self.sources.find(instance)
 
     def reset(  # type: ignore[override]
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None

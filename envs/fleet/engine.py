@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from makespan.envs.core.errors import InvalidInstanceError
 from makespan.envs.core.kernels import borrowed, borrowing_kernel, kernel
 from makespan.envs.core.schedule import Schedule
+from makespan.envs.core.slots import SlotEngine, TimedOutcome
 from makespan.envs.fleet.generator_base import FleetSize
 from makespan.envs.fleet.instance import FleetDay
-from makespan.envs.fleet.observation import Graph, fleet_schema, graph_view, write_dynamic, write_static
+from makespan.envs.fleet.observation import Graph, graph_view, write_dynamic, write_static
+from makespan.envs.fleet.schema import fleet_schema
 from makespan.envs.fleet.simulator import (
     AIRCRAFT,
     AT,
@@ -67,14 +69,6 @@ from makespan.envs.fleet.simulator import (
 CENTS: Final = 100.0  # in a USD, the unit of rewards
 
 
-class Outcome(NamedTuple):
-    """What the last step did in each slot."""
-
-    reward: NDArray[np.float64]  # (B,) USD
-    terminated: NDArray[np.bool_]  # (B,)
-    elapsed: NDArray[np.float64]  # (B,) in stay times
-
-
 class Books(NamedTuple):
     """The books of a day so far, in cents and counts."""
 
@@ -93,7 +87,7 @@ class Books(NamedTuple):
 
 
 @borrowing_kernel
-def settle_accounts(fleet: Fleet, outcome: Outcome, b: int, before: int) -> None:
+def settle_accounts(fleet: Fleet, outcome: TimedOutcome, b: int, before: int) -> None:
     """Hand out the profit that has come in since the last time."""
     clock, total = fleet.clock, profit(fleet, b)
     outcome.reward[b] = (total - clock[b, PAID]) / CENTS
@@ -111,7 +105,7 @@ class Batch(structref.StructRefProxy):  # type: ignore[misc]
 
     fleet: Fleet
     graph: Graph
-    outcome: Outcome
+    outcome: TimedOutcome
 
 
 structref.define_boxing(BatchType, Batch)
@@ -119,7 +113,7 @@ structref.define_constructor(Batch, BatchType, ["fleet", "graph", "outcome"])
 
 
 @kernel
-def _make_batch(fleet: Fleet, graph: Graph, outcome: Outcome) -> Batch:
+def _make_batch(fleet: Fleet, graph: Graph, outcome: TimedOutcome) -> Batch:
     """A batch that borrows its arrays: the caller keeps them as long as it."""
     return Batch(borrowed(fleet), borrowed(graph), borrowed(outcome))  # type: ignore[no-untyped-call]
 
@@ -133,7 +127,7 @@ def _start(batch: Batch, b: int, position: F32) -> None:
 
 
 @borrowing_kernel
-def _step_slot(fleet: Fleet, graph: Graph, outcome: Outcome, b: int, action: int) -> None:
+def _step_slot(fleet: Fleet, graph: Graph, outcome: TimedOutcome, b: int, action: int) -> None:
     """Take an action; a negative one writes the graph of a day that begins or has been run otherwise."""
     before = fleet.clock[b, NOW]
     if action >= 0:
@@ -173,7 +167,7 @@ def scaled_position(day: FleetDay) -> NDArray[np.float32]:
     return ((day.position - low) / side).astype(np.float32)
 
 
-class FleetEngine:
+class FleetEngine(SlotEngine):
     """`num_slots` fleets of at most the given size, stepped together.
 
     Attributes:
@@ -188,7 +182,7 @@ class FleetEngine:
         self.size, self._num_bins = size, num_bins
         self.schema = fleet_schema(size.num_vertiports, size.num_aircraft)
         self.observation = self.schema.zeros(num_slots)
-        self.outcome = Outcome(np.zeros(num_slots), np.zeros(num_slots, np.bool_), np.zeros(num_slots))
+        self.outcome = TimedOutcome(np.zeros(num_slots), np.zeros(num_slots, np.bool_), np.zeros(num_slots))
         self.fleet = make_fleet(
             num_slots,
             size.num_vertiports,
@@ -199,18 +193,12 @@ class FleetEngine:
             num_bins,
             num_arrivals,
         )
-        self._names = [""] * num_slots
+        self.loaded = [""] * num_slots
         self._bind()
 
     def _bind(self) -> None:
         self.graph = graph_view(self.observation)
         self.batch = _make_batch(self.fleet, self.graph, self.outcome)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the slots' states: the kernels' view of the arrays has to be made anew."""
-        tokens = [self.clone(slot) for slot in range(len(self._names))]
-        shape = (self.size, self._num_bins, self.fleet.arrival.shape[1])
-        return _rebuild, (shape, list(self._names), tokens)
 
     def load(self, slot: int, instance: FleetDay, tick: int = 1) -> None:
         """Start a day in a slot, with decisions at multiples of `tick` s.
@@ -234,7 +222,7 @@ class FleetEngine:
         """Put a day's data into a slot, without starting it."""
         self._check(instance)
         self._make_room(instance.passenger_count)
-        self._names[slot] = instance.name
+        self.loaded[slot] = instance.name
         fleet, p = self.fleet, instance.parameters
         V, K, H = instance.num_vertiports, instance.num_aircraft, p.num_bins
         between = ~np.eye(V, dtype=bool)
@@ -328,36 +316,12 @@ class FleetEngine:
             start=log[:, LOG_START],
             end=log[:, LOG_END],
             kind=tuple(KINDS[kind] for kind in log[:, LOG_KIND]) or ("stay",),
-            name=self._names[slot],
+            name=self.loaded[slot],
         )
 
-    def clone(self, slot: int) -> tuple[NDArray[Any], ...]:
-        """A token that `restore` turns back into the slot's present state."""
-        return tuple(array[slot].copy() for array in self._arrays())
-
-    def restore(self, slot: int, token: tuple[NDArray[Any], ...]) -> None:
-        """Put a slot into the state a token was taken from, be it in this or another slot."""
-        for array, saved in zip(self._arrays(), token, strict=True):
-            if array.ndim > 1:
-                array[slot, : len(saved)] = saved  # the passengers' array may have grown since
-            else:
-                array[slot] = saved
-
-    def copy_slots(self, source: NDArray[np.int64], target: NDArray[np.int64]) -> None:
-        """Put each slot of `target` (n,) into the present state of its partner in `source` (n,)."""
-        for array in self._arrays():
-            array[target] = array[source]
+    def _arguments(self) -> dict[str, Any]:
+        arrivals = self.fleet.arrival.shape[1]
+        return {"size": self.size, "num_bins": self._num_bins, "num_arrivals": arrivals}
 
     def _arrays(self) -> tuple[NDArray[Any], ...]:
         return (*self.fleet, *self.observation.values(), *self.outcome)
-
-
-def _rebuild(
-    shape: tuple[FleetSize, int, int], names: list[str], tokens: list[tuple[NDArray[Any], ...]]
-) -> FleetEngine:
-    """The engine that `FleetEngine.__reduce__` took apart."""
-    engine = FleetEngine(len(names), *shape)
-    engine._names = names
-    for slot, token in enumerate(tokens):
-        engine.restore(slot, token)
-    return engine

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from gymnasium.vector import AutoresetMode
 
 from makespan.envs.core.env import Buffers, IllegalAction, Info, SchedulingEnv
+from makespan.envs.core.sources import Sources
 from makespan.envs.core.vector import SchedulingVectorEnv
 from makespan.envs.fleet import rules as rules  # registers the family's rules
 from makespan.envs.fleet.benchmark import load_instance
@@ -17,28 +18,12 @@ from makespan.envs.fleet.generator import FixedDays, Generator, make_generator
 from makespan.envs.fleet.instance import FleetDay
 
 
-def find_day(instance: FleetDay | str) -> FleetDay:
-    """A day by name, the day in a file, or the day itself."""
-    if not isinstance(instance, str):
-        return instance
-    return FleetDay.load(instance) if Path(instance).suffix == ".json" else load_instance(instance)
+def load_day(name: str) -> FleetDay:
+    """A day by name, or the day in a file."""
+    return FleetDay.load(name) if Path(name).suffix == ".json" else load_instance(name)
 
 
-def find_generator(
-    generator: Generator | str | None, instance: FleetDay | str | None, parameters: dict[str, Any]
-) -> Generator:
-    """The one source of days that a constructor's arguments name."""
-    if instance is not None:
-        if generator is not None or parameters:
-            raise ValueError("instance: given together with a generator; expected one of the two")
-        return FixedDays((find_day(instance),))
-    if generator is None or isinstance(generator, str):
-        return make_generator(generator or "base", **parameters)
-    if parameters:
-        raise ValueError(
-            f"{', '.join(parameters)}: given together with a generator object, which has its own"
-        )
-    return generator
+SOURCES: Final = Sources(make_generator, "base", FixedDays, load_day)
 
 
 class UAMFleetEnv(SchedulingEnv):
@@ -83,6 +68,8 @@ class UAMFleetEnv(SchedulingEnv):
     * v0: initial version.
     """
 
+    sources: Sources = SOURCES
+
     def __init__(
         self,
         generator: Generator | str | None = None,
@@ -93,14 +80,10 @@ class UAMFleetEnv(SchedulingEnv):
         render_mode: str | None = None,
         **parameters: Any,
     ) -> None:
-        source = find_generator(generator, instance, parameters)
+        source = self.sources.choose(generator, instance, parameters)
         engine = FleetEngine(1, source.size)
         super().__init__(engine, source, illegal_action=illegal_action, copy=copy, render_mode=render_mode)
         self.fleet_engine = engine
-
-    def find_instance(self, instance: FleetDay | str) -> FleetDay:
-        """A day by name, or the day itself."""
-        return find_day(instance)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -121,6 +104,8 @@ class UAMFleetEnv(SchedulingEnv):
 class UAMFleetVectorEnv(SchedulingVectorEnv):
     """The native batch of `makespan/UAMFleet-v0`; arguments as there, and those of `SchedulingVectorEnv`."""
 
+    sources: Sources = SOURCES
+
     def __init__(
         self,
         num_envs: int = 1,
@@ -133,12 +118,7 @@ class UAMFleetVectorEnv(SchedulingVectorEnv):
         copy: bool = True,
         **parameters: Any,
     ) -> None:
-        if instances is not None:
-            if generator is not None or instance is not None or parameters:
-                raise ValueError("instances: given together with another source; expected one")
-            source: Generator = FixedDays(tuple(find_day(one) for one in instances))
-        else:
-            source = find_generator(generator, instance, parameters)
+        source = self.sources.choose(generator, instance, parameters, instances)
         super().__init__(
             FleetEngine(num_envs, source.size),
             source,
@@ -148,7 +128,3 @@ class UAMFleetVectorEnv(SchedulingVectorEnv):
             autoreset_mode=autoreset_mode,
             copy=copy,
         )
-
-    def find_instance(self, instance: FleetDay | str) -> FleetDay:
-        """A day by name, or the day itself."""
-        return find_day(instance)

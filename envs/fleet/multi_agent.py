@@ -12,7 +12,7 @@ from makespan.envs.core.errors import UnknownNameError
 from makespan.envs.fleet.agent_view import vector_size
 from makespan.envs.fleet.engine import CENTS, FleetEngine
 from makespan.envs.fleet.generator import Generator
-from makespan.envs.fleet.gymnasium_env import find_day, find_generator
+from makespan.envs.fleet.gymnasium_env import SOURCES
 from makespan.envs.fleet.instance import FleetDay
 from makespan.envs.fleet.simulator import CONSUMED, FLY, FREE_AT, LOG_END, LOG_KIND, LOG_START, PLACE, ROWS
 
@@ -50,7 +50,7 @@ class FleetAgents:
                 raise UnknownNameError(name, str(value), known)
         if render_mode is not None and render_mode not in RENDER_MODES:
             raise ValueError(f"render_mode: {render_mode!r}; expected one of {RENDER_MODES}")
-        self.generator = find_generator(generator, instance, parameters)
+        self.generator = SOURCES.choose(generator, instance, parameters)
         size = self.generator.size
         self.engine = FleetEngine(1, size)
         self.names = [f"aircraft_{k}" for k in range(size.num_aircraft)]
@@ -94,7 +94,7 @@ class FleetAgents:
     def draw(self, rng: np.random.Generator, options: dict[str, Any] | None) -> FleetDay:
         """The day of `options["instance"]`, else a fresh one."""
         chosen = (options or {}).get("instance")
-        self.instance = self.generator.sample(rng) if chosen is None else find_day(chosen)
+        self.instance = self.generator.sample(rng) if chosen is None else SOURCES.find(chosen)
         if self.instance.num_aircraft != len(self.names):
             raise ValueError(
                 f"instance: {self.instance.num_aircraft} aircraft; expected {len(self.names)}, one an agent"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 from numba import types
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from makespan.envs.core.errors import InvalidInstanceError
 from makespan.envs.core.kernels import inlined_kernel, kernel
 from makespan.envs.core.schedule import Schedule
+from makespan.envs.core.slots import SlotEngine, StepOutcome
 from makespan.envs.jobshop.instance import ShopInstance
 from makespan.envs.jobshop.observation import (
     Graph,
@@ -60,13 +61,6 @@ SCHEMES: Final = {
 }
 
 
-class Outcome(NamedTuple):
-    """What the last step did in each slot."""
-
-    reward: NDArray[np.float64]  # (B,)
-    terminated: NDArray[np.bool_]  # (B,)
-
-
 @inlined_kernel
 def _take(shops: Shops, graph: Graph, b: int, action: int) -> None:
     """Dispatch a candidate, and write what that changes."""
@@ -92,7 +86,7 @@ def _settle(shops: Shops, graph: Graph, b: int, scheme: int, skip_forced: bool, 
 
 @inlined_kernel
 def _step_slot(
-    shops: Shops, graph: Graph, outcome: Outcome, b: int, action: int, scheme: int, skip_forced: bool
+    shops: Shops, graph: Graph, outcome: StepOutcome, b: int, action: int, scheme: int, skip_forced: bool
 ) -> None:
     clock = shops.clock
     if scheme == NON_DELAY_WAIT and action == graph.action_mask.shape[1] - 1:
@@ -123,7 +117,7 @@ class _Batch(structref.StructRefProxy):  # type: ignore[misc]
     shops: Shops
     graph: Graph
     static: StaticGraph
-    outcome: Outcome
+    outcome: StepOutcome
     scheme: int
     skip_forced: bool
 
@@ -135,7 +129,7 @@ structref.define_constructor(_Batch, _BatchType, _FIELDS)
 
 @kernel
 def _make_batch(
-    shops: Shops, graph: Graph, static: StaticGraph, outcome: Outcome, scheme: int, skip_forced: bool
+    shops: Shops, graph: Graph, static: StaticGraph, outcome: StepOutcome, scheme: int, skip_forced: bool
 ) -> _Batch:
     return _Batch(shops, graph, static, outcome, scheme, skip_forced)  # type: ignore[no-untyped-call]
 
@@ -167,7 +161,7 @@ def _step_batch(batch: _Batch, actions: NDArray[np.int64]) -> None:
             outcome.reward[b] = 0.0
 
 
-class JobShopEngine:
+class JobShopEngine(SlotEngine):
     """`num_slots` job shops of at most the given size, stepped together.
 
     Attributes:
@@ -196,14 +190,9 @@ class JobShopEngine:
         self.observation = self.schema.zeros(num_slots)
         self._graph, self._static = graph_views(self.observation)
         self._shops = make_shops(num_slots, *self._limits)
-        self.outcome = Outcome(np.zeros(num_slots), np.zeros(num_slots, np.bool_))
+        self.outcome = StepOutcome(np.zeros(num_slots), np.zeros(num_slots, np.bool_))
         self._batch = _make_batch(self._shops, self._graph, self._static, self.outcome, scheme, skip_forced)
-        self._names = [""] * num_slots
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the slots' states: the kernels' view of the arrays has to be made anew."""
-        tokens = [self.clone(slot) for slot in range(len(self._names))]
-        return _rebuild, (self._limits, self._sgs, self._skip_forced, self._names, tokens)
+        self.loaded = [""] * num_slots
 
     def load(self, slot: int, instance: ShopInstance) -> None:
         """Start `instance` in a slot. Raises `InvalidInstanceError` if it is larger than the engine."""
@@ -229,7 +218,7 @@ class JobShopEngine:
             instance.release,
             instance.num_machines,
         )
-        self._names[slot] = instance.name
+        self.loaded[slot] = instance.name
 
     def step(self, actions: NDArray[np.int64]) -> None:
         """Take one decision in each slot (B,); actions must be allowed, negative ones leave a slot untouched."""
@@ -261,46 +250,19 @@ class JobShopEngine:
             resource=taken[:, MACHINE],
             start=start,
             end=start + taken[:, DURATION],
-            name=self._names[slot],
+            name=self.loaded[slot],
         )
 
-    def clone(self, slot: int) -> tuple[NDArray[Any], ...]:
-        """A token that `restore` turns back into the slot's present state."""
-        return tuple(array[slot].copy() for array in self._arrays())
-
-    def restore(self, slot: int, token: tuple[NDArray[Any], ...]) -> None:
-        """Put a slot into the state a token was taken from, be it in this or another slot."""
-        for array, saved in zip(self._arrays(), token, strict=True):
-            array[slot] = saved
-
-    def copy_slots(self, source: NDArray[np.int64], target: NDArray[np.int64]) -> None:
-        """Put each slot of `target` (n,) into the present state of its partner in `source` (n,)."""
-        for array in self._arrays():
-            array[target] = array[source]
+    def _arguments(self) -> dict[str, Any]:
+        num_jobs, num_operations, num_machines, num_alternatives = self._limits
+        return {
+            "num_jobs": num_jobs,
+            "num_operations": num_operations,
+            "num_machines": num_machines,
+            "num_alternatives": num_alternatives,
+            "sgs": self._sgs,
+            "skip_forced": self._skip_forced,
+        }
 
     def _arrays(self) -> tuple[NDArray[Any], ...]:
         return (*self._shops, *self._graph, *self._static, *self.outcome)
-
-
-def _rebuild(
-    limits: tuple[int, int, int, int],
-    sgs: str,
-    skip_forced: bool,
-    names: list[str],
-    tokens: list[tuple[NDArray[Any], ...]],
-) -> JobShopEngine:
-    """The engine that `JobShopEngine.__reduce__` took apart."""
-    num_jobs, num_operations, num_machines, num_alternatives = limits
-    engine = JobShopEngine(
-        len(names),
-        num_jobs=num_jobs,
-        num_operations=num_operations,
-        num_machines=num_machines,
-        num_alternatives=num_alternatives,
-        sgs=sgs,
-        skip_forced=skip_forced,
-    )
-    engine._names = list(names)
-    for slot, token in enumerate(tokens):
-        engine.restore(slot, token)
-    return engine

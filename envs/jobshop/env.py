@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any, Final, Literal
 
 from gymnasium.vector import AutoresetMode
 
 from makespan.envs.core.env import IllegalAction, SchedulingEnv
 from makespan.envs.core.errors import InvalidInstanceError, UnknownNameError
+from makespan.envs.core.sources import Sources
 from makespan.envs.core.vector import SchedulingVectorEnv
 from makespan.envs.jobshop import rules as rules  # registers the family's rules
 from makespan.envs.jobshop.benchmark import load_instance
@@ -20,28 +22,8 @@ from makespan.envs.jobshop.instance import ShopInstance
 Scheme = Literal["non_delay", "active", "non_delay_wait", "append"]
 
 
-def _find(instance: ShopInstance | str) -> ShopInstance:
-    return load_instance(instance) if isinstance(instance, str) else instance
-
-
-def _generator(
-    generator: Generator | str | None,
-    instance: ShopInstance | str | None,
-    default: str,
-    parameters: dict[str, Any],
-) -> Generator:
-    """The one source of instances that the constructor's arguments name."""
-    if instance is not None:
-        if generator is not None or parameters:
-            raise ValueError("instance: given together with a generator; expected one of the two")
-        return FixedShops((_find(instance),))
-    if generator is None or isinstance(generator, str):
-        return make_generator(generator or default, **parameters)
-    if parameters:
-        raise ValueError(
-            f"{', '.join(parameters)}: given together with a generator object, which has its own"
-        )
-    return generator
+SOURCES: Final = Sources(make_generator, "uniform", FixedShops, load_instance)
+FLEXIBLE_SOURCES: Final = replace(SOURCES, default="flexible_sd1")
 
 
 def _engine(size: ShopSize, num_slots: int, sgs: str, skip_forced: bool, flexible: bool) -> JobShopEngine:
@@ -107,7 +89,7 @@ class JobShopEnv(SchedulingEnv):
     """
 
     flexible = False
-    default_generator = "uniform"
+    sources: Sources = SOURCES
 
     def __init__(
         self,
@@ -121,13 +103,9 @@ class JobShopEnv(SchedulingEnv):
         render_mode: str | None = None,
         **parameters: Any,
     ) -> None:
-        source = _generator(generator, instance, self.default_generator, parameters)
+        source = self.sources.choose(generator, instance, parameters)
         engine = _engine(source.size, 1, sgs, skip_forced, self.flexible)
         super().__init__(engine, source, illegal_action=illegal_action, copy=copy, render_mode=render_mode)
-
-    def find_instance(self, instance: ShopInstance | str) -> ShopInstance:
-        """An instance of the literature by name, or the instance itself."""
-        return _find(instance)
 
 
 class FlexibleJobShopEnv(JobShopEnv):
@@ -161,14 +139,14 @@ class FlexibleJobShopEnv(JobShopEnv):
     """
 
     flexible = True
-    default_generator = "flexible_sd1"
+    sources: Sources = FLEXIBLE_SOURCES
 
 
 class JobShopVectorEnv(SchedulingVectorEnv):
     """The native batch of `makespan/JobShop-v0`; arguments as there, and those of `SchedulingVectorEnv`."""
 
     flexible = False
-    default_generator = "uniform"
+    sources: Sources = SOURCES
 
     def __init__(
         self,
@@ -184,12 +162,7 @@ class JobShopVectorEnv(SchedulingVectorEnv):
         copy: bool = True,
         **parameters: Any,
     ) -> None:
-        if instances is not None:
-            if generator is not None or instance is not None or parameters:
-                raise ValueError("instances: given together with another source; expected one")
-            source: Generator = FixedShops(tuple(_find(one) for one in instances))
-        else:
-            source = _generator(generator, instance, self.default_generator, parameters)
+        source = self.sources.choose(generator, instance, parameters, instances)
         super().__init__(
             _engine(source.size, num_envs, sgs, skip_forced, self.flexible),
             source,
@@ -200,13 +173,9 @@ class JobShopVectorEnv(SchedulingVectorEnv):
             copy=copy,
         )
 
-    def find_instance(self, instance: ShopInstance | str) -> ShopInstance:
-        """An instance of the literature by name, or the instance itself."""
-        return _find(instance)
-
 
 class FlexibleJobShopVectorEnv(JobShopVectorEnv):
     """The native batch of `makespan/FlexibleJobShop-v0`."""
 
     flexible = True
-    default_generator = "flexible_sd1"
+    sources: Sources = FLEXIBLE_SOURCES

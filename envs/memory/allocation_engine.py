@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 from numba import types
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from makespan.envs.core.errors import InvalidInstanceError
 from makespan.envs.core.kernels import inlined_kernel, kernel
 from makespan.envs.core.schedule import Schedule
+from makespan.envs.core.slots import SlotEngine, StepOutcome
 from makespan.envs.memory.allocation_instance import AllocationProblem
 from makespan.envs.memory.allocation_observation import (
     Graph,
@@ -42,13 +43,6 @@ from makespan.envs.memory.allocation_validator import allocation_schedule
 MODES: Final = {"lowest": LOWEST, "best": BEST_FIT, "canonical": CANONICAL}
 
 
-class Outcome(NamedTuple):
-    """What the last step did in each slot."""
-
-    reward: NDArray[np.float64]  # (B,)
-    terminated: NDArray[np.bool_]  # (B,)
-
-
 @structref.register
 class _BatchType(types.StructRef):  # type: ignore[misc]
     """Numba's type of a `_Batch`."""
@@ -59,7 +53,7 @@ class _Batch(structref.StructRefProxy):  # type: ignore[misc]
 
     memories: Memories
     graph: Graph
-    outcome: Outcome
+    outcome: StepOutcome
     mode: int
 
 
@@ -69,12 +63,14 @@ structref.define_constructor(_Batch, _BatchType, _FIELDS)
 
 
 @kernel
-def _make_batch(memories: Memories, graph: Graph, outcome: Outcome, mode: int) -> _Batch:
+def _make_batch(memories: Memories, graph: Graph, outcome: StepOutcome, mode: int) -> _Batch:
     return _Batch(memories, graph, outcome, mode)  # type: ignore[no-untyped-call]
 
 
 @inlined_kernel
-def _step_slot(memories: Memories, graph: Graph, outcome: Outcome, b: int, action: int, mode: int) -> None:
+def _step_slot(
+    memories: Memories, graph: Graph, outcome: StepOutcome, b: int, action: int, mode: int
+) -> None:
     clock = memories.clock
     place_buffer(memories, b, action, mode)
     write_placement(memories, graph, b, action, mode)
@@ -106,7 +102,7 @@ def _step_batch(batch: _Batch, actions: NDArray[np.int64]) -> None:
             outcome.reward[b] = 0.0
 
 
-class AllocationEngine:
+class AllocationEngine(SlotEngine):
     """`num_slots` allocation problems of at most the given size, stepped together.
 
     Attributes:
@@ -131,14 +127,9 @@ class AllocationEngine:
         self.observation = self.schema.zeros(num_slots)
         self._graph = graph_views(self.observation)
         self._memories = make_memories(num_slots, *self._limits)
-        self.outcome = Outcome(np.zeros(num_slots), np.zeros(num_slots, np.bool_))
+        self.outcome = StepOutcome(np.zeros(num_slots), np.zeros(num_slots, np.bool_))
         self._batch = _make_batch(self._memories, self._graph, self.outcome, MODES[mode])
-        self._problems: list[AllocationProblem | None] = [None] * num_slots
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the slots' states: the kernels' view of the arrays has to be made anew."""
-        tokens = [self.clone(slot) for slot in range(len(self._problems))]
-        return _rebuild, (self._limits, self._mode, self._problems, tokens)
+        self.loaded: list[AllocationProblem | None] = [None] * num_slots
 
     def load(self, slot: int, instance: AllocationProblem) -> None:
         """Start `instance` in a slot.
@@ -159,7 +150,7 @@ class AllocationEngine:
         load_memory(self._memories, slot, instance)
         load_graph(self.observation, self._graph, slot, instance)
         _start(self._batch, slot)
-        self._problems[slot] = instance
+        self.loaded[slot] = instance
 
     def step(self, actions: NDArray[np.int64]) -> None:
         """Take one decision in each slot (B,); actions must be allowed, negative ones leave a slot untouched."""
@@ -179,51 +170,23 @@ class AllocationEngine:
 
     def schedule(self, slot: int) -> Schedule:
         """What is placed so far; `makespan.envs.memory.allocation_validator` says how a schedule encodes it."""
-        problem = self._problems[slot]
+        problem = self.loaded[slot]
         if problem is None:
             return Schedule.empty()
         return allocation_schedule(problem, self._memories.buffer[slot, : problem.num_buffers, OFFSET])
 
-    def clone(self, slot: int) -> tuple[NDArray[Any], ...]:
-        """A token that `restore` turns back into the slot's present state."""
-        return tuple(array[slot].copy() for array in self._arrays())
-
-    def restore(self, slot: int, token: tuple[NDArray[Any], ...]) -> None:
-        """Put a slot into the state a token was taken from, be it in this or another slot."""
-        for array, saved in zip(self._arrays(), token, strict=True):
-            array[slot] = saved
-
-    def copy_slots(self, source: NDArray[np.int64], target: NDArray[np.int64]) -> None:
-        """Put each slot of `target` (n,) into the present state of its partner in `source` (n,)."""
-        for array in self._arrays():
-            array[target] = array[source]
-        for one, other in zip(source.tolist(), target.tolist(), strict=True):
-            self._problems[other] = self._problems[one]
+    def _arguments(self) -> dict[str, Any]:
+        num_buffers, num_pieces, num_sections, num_incidences = self._limits
+        return {
+            "num_buffers": num_buffers,
+            "num_pieces": num_pieces,
+            "num_sections": num_sections,
+            "num_incidences": num_incidences,
+            "mode": self._mode,
+        }
 
     def _arrays(self) -> tuple[NDArray[Any], ...]:
         """All state, with a leading axis of slots."""
         memories, graph = self._memories, self._graph
         own = (*memories[:-1], *memories.placed, graph.fullest, graph.constant, *self.outcome)
         return (*own, *self.observation.values())
-
-
-def _rebuild(
-    limits: tuple[int, int, int, int],
-    mode: str,
-    problems: list[AllocationProblem | None],
-    tokens: list[tuple[NDArray[Any], ...]],
-) -> AllocationEngine:
-    """The engine that `AllocationEngine.__reduce__` took apart."""
-    num_buffers, num_pieces, num_sections, num_incidences = limits
-    engine = AllocationEngine(
-        len(problems),
-        num_buffers=num_buffers,
-        num_pieces=num_pieces,
-        num_sections=num_sections,
-        num_incidences=num_incidences,
-        mode=mode,
-    )
-    engine._problems = list(problems)
-    for slot, token in enumerate(tokens):
-        engine.restore(slot, token)
-    return engine

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from gymnasium.vector import AutoresetMode
 
 from makespan.envs.core.env import IllegalAction, SchedulingEnv
 from makespan.envs.core.errors import UnknownNameError
+from makespan.envs.core.sources import Sources
 from makespan.envs.core.vector import SchedulingVectorEnv
 from makespan.envs.memory import allocation_rules as allocation_rules  # registers the family's rules
 from makespan.envs.memory.allocation_benchmark import load_instance
@@ -29,25 +30,7 @@ Fit = Literal["lowest", "best"]
 FITS: tuple[Fit, ...] = ("lowest", "best")
 
 
-def _find(instance: AllocationProblem | str) -> AllocationProblem:
-    return load_instance(instance) if isinstance(instance, str) else instance
-
-
-def _generator(
-    generator: Generator | str | None, instance: AllocationProblem | str | None, parameters: dict[str, Any]
-) -> Generator:
-    """The one source of instances that the constructor's arguments name."""
-    if instance is not None:
-        if generator is not None or parameters:
-            raise ValueError("instance: given together with a generator; expected one of the two")
-        return FixedProblems((_find(instance),))
-    if generator is None or isinstance(generator, str):
-        return make_generator(generator or "guillotine", **parameters)
-    if parameters:
-        raise ValueError(
-            f"{', '.join(parameters)}: given together with a generator object, which has its own"
-        )
-    return generator
+SOURCES: Final = Sources(make_generator, "guillotine", FixedProblems, load_instance)
 
 
 def _engine(size: AllocationSize, num_slots: int, fit: str, canonical: bool) -> AllocationEngine:
@@ -109,6 +92,8 @@ class MemoryAllocationEnv(SchedulingEnv):
     * v0: initial version.
     """
 
+    sources: Sources = SOURCES
+
     def __init__(
         self,
         generator: Generator | str | None = None,
@@ -121,35 +106,25 @@ class MemoryAllocationEnv(SchedulingEnv):
         render_mode: str | None = None,
         **parameters: Any,
     ) -> None:
-        source = _generator(generator, instance, parameters)
+        source = self.sources.choose(generator, instance, parameters)
         engine = _engine(source.size, 1, fit, canonical)
         super().__init__(engine, source, illegal_action=illegal_action, copy=copy, render_mode=render_mode)
-
-    def find_instance(self, instance: AllocationProblem | str) -> AllocationProblem:
-        """An instance by name or path, or the instance itself."""
-        return _find(instance)
 
     def render(self) -> str | NDArray[np.uint8] | None:
         """The memory map so far, in the render mode the environment was made with."""
         if self.render_mode is None or self.instance is None:
             rendered: str | NDArray[np.uint8] | None = super().render()
             return rendered
-        from makespan.envs.core import gantt
-        from makespan.envs.memory import memory_map
         from makespan.envs.memory.allocation_map import allocation_map
+        from makespan.envs.memory.memory_map import show
 
-        plan = allocation_map(self.instance, self.schedule())
-        if self.render_mode == "ansi":
-            return memory_map.ansi(plan)
-        frame = memory_map.rgb_array(plan)
-        if self.render_mode == "human":
-            gantt.show(frame)
-            return None
-        return frame
+        return show(allocation_map(self.instance, self.schedule()), self.render_mode)
 
 
 class MemoryAllocationVectorEnv(SchedulingVectorEnv):
     """The native batch of `makespan/MemoryAllocation-v0`; arguments as there, and those of `SchedulingVectorEnv`."""
+
+    sources: Sources = SOURCES
 
     def __init__(
         self,
@@ -165,12 +140,7 @@ class MemoryAllocationVectorEnv(SchedulingVectorEnv):
         copy: bool = True,
         **parameters: Any,
     ) -> None:
-        if instances is not None:
-            if generator is not None or instance is not None or parameters:
-                raise ValueError("instances: given together with another source; expected one")
-            source: Generator = FixedProblems(tuple(_find(one) for one in instances))
-        else:
-            source = _generator(generator, instance, parameters)
+        source = self.sources.choose(generator, instance, parameters, instances)
         super().__init__(
             _engine(source.size, num_envs, fit, canonical),
             source,
@@ -180,7 +150,3 @@ class MemoryAllocationVectorEnv(SchedulingVectorEnv):
             autoreset_mode=autoreset_mode,
             copy=copy,
         )
-
-    def find_instance(self, instance: AllocationProblem | str) -> AllocationProblem:
-        """An instance by name or path, or the instance itself."""
-        return _find(instance)

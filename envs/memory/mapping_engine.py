@@ -14,6 +14,7 @@ from makespan.envs.core.errors import InvalidInstanceError, UnknownNameError
 from makespan.envs.core.graph import GraphSchema
 from makespan.envs.core.kernels import inlined_kernel, kernel
 from makespan.envs.core.schedule import Schedule
+from makespan.envs.core.slots import SlotEngine, StepOutcome
 from makespan.envs.memory.mapping_copies import EARLIEST, ELAPSED, IDLE, LATEST, PREFERRED
 from makespan.envs.memory.mapping_decoder import NO_CAP, drop_chain, place_chain
 from makespan.envs.memory.mapping_instance import MappingInstance
@@ -82,13 +83,6 @@ _SUPPLIES: Final = {"idle": IDLE, "elapsed": ELAPSED}
 _OFFSETS: Final = {"lowest": LOWEST, "best": BEST, "highest": HIGHEST}
 _GRANULARITIES: Final = {"access": 0, "tensor": 1}
 _PREFETCHES: Final = {"latest": LATEST, "preferred": PREFERRED, "earliest": EARLIEST}
-
-
-class Outcome(NamedTuple):
-    """What the last step did in each slot."""
-
-    reward: NDArray[np.float64]  # (B,)
-    terminated: NDArray[np.bool_]  # (B,)
 
 
 class Rules(NamedTuple):
@@ -221,7 +215,7 @@ def _settle(m: Mapping, graph: Graph, b: int, rules: Rules, keep_last: bool) -> 
 
 
 @inlined_kernel
-def _step_slot(m: Mapping, graph: Graph, outcome: Outcome, b: int, action: int, rules: Rules) -> None:
+def _step_slot(m: Mapping, graph: Graph, outcome: StepOutcome, b: int, action: int, rules: Rules) -> None:
     clock = m.clock
     _take(m, graph, b, action, rules)
     _settle(m, graph, b, rules, False)
@@ -244,7 +238,7 @@ class _Batch(structref.StructRefProxy):  # type: ignore[misc]
 
     mapping: Mapping
     graph: Graph
-    outcome: Outcome
+    outcome: StepOutcome
     rules: Rules
 
 
@@ -254,7 +248,7 @@ structref.define_constructor(_Batch, _BatchType, _FIELDS)
 
 
 @kernel
-def _make_batch(mapping: Mapping, graph: Graph, outcome: Outcome, rules: Rules) -> _Batch:
+def _make_batch(mapping: Mapping, graph: Graph, outcome: StepOutcome, rules: Rules) -> _Batch:
     return _Batch(mapping, graph, outcome, rules)  # type: ignore[no-untyped-call]
 
 
@@ -294,7 +288,7 @@ def _step_batch(batch: _Batch, actions: NDArray[np.int64]) -> None:
             outcome.reward[b] = 0.0
 
 
-class MappingEngine:
+class MappingEngine(SlotEngine):
     """`num_slots` mapping games on programs of at most the given size, stepped together.
 
     Attributes:
@@ -320,14 +314,9 @@ class MappingEngine:
         self.observation = self.schema.zeros(num_slots)
         self._graph = graph_views(self.observation)
         self._mapping = make_mapping(num_slots, num_ops, num_accesses, num_tensors)
-        self.outcome = Outcome(np.zeros(num_slots), np.zeros(num_slots, np.bool_))
+        self.outcome = StepOutcome(np.zeros(num_slots), np.zeros(num_slots, np.bool_))
         self._batch = _make_batch(self._mapping, self._graph, self.outcome, self.rules.compiled())
-        self._instances: list[MappingInstance | None] = [None] * num_slots
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the slots' states: the kernels' view of the arrays has to be made anew."""
-        tokens = [self.clone(slot) for slot in range(len(self._instances))]
-        return _rebuild, (self._limits, self.rules, self._instances, tokens)
+        self.loaded: list[MappingInstance | None] = [None] * num_slots
 
     def load(self, slot: int, instance: MappingInstance) -> None:
         """Start `instance` in a slot. Raises `InvalidInstanceError` if it is larger than the engine."""
@@ -340,7 +329,7 @@ class MappingEngine:
         load_slot(self._mapping, slot, instance)
         write_static(self.observation, slot, instance)
         _start(self._batch, slot)
-        self._instances[slot] = instance
+        self.loaded[slot] = instance
 
     def step(self, actions: NDArray[np.int64]) -> None:
         """Take one decision in each slot (B,); actions must be allowed, negative ones leave a slot untouched."""
@@ -364,7 +353,7 @@ class MappingEngine:
 
     def schedule(self, slot: int) -> Schedule:
         """The mapping so far, as `mapping_plan` describes it; everything undecided is served from HBM."""
-        instance = self._instances[slot]
+        instance = self.loaded[slot]
         if instance is None:
             return Schedule.empty()
         return plan_of(self._mapping, slot, instance)
@@ -376,7 +365,7 @@ class MappingEngine:
             `speedup` over everything in HBM, `speedup_bound` that no mapping beats, `captured` share of the largest saving
             that the bound allows, `copies` between the memories, `hbm_bytes` moved, and `rewinds` at dead ends.
         """
-        instance, clock = self._instances[slot], self._mapping.clock[slot]
+        instance, clock = self.loaded[slot], self._mapping.clock[slot]
         if instance is None:
             return {}
         saved = int(clock[HBM_LATENCY] - clock[LATENCY])
@@ -395,44 +384,16 @@ class MappingEngine:
             "rewinds": float(clock[REWINDS]),
         }
 
-    def clone(self, slot: int) -> tuple[NDArray[Any], ...]:
-        """A token that `restore` turns back into the slot's present state."""
-        return tuple(array[slot].copy() for array in self._arrays())
-
-    def restore(self, slot: int, token: tuple[NDArray[Any], ...]) -> None:
-        """Put a slot into the state a token was taken from, be it in this or another slot."""
-        for array, saved in zip(self._arrays(), token, strict=True):
-            array[slot] = saved
-
-    def copy_slots(self, source: NDArray[np.int64], target: NDArray[np.int64]) -> None:
-        """Put each slot of `target` (n,) into the present state of its partner in `source` (n,)."""
-        for array in self._arrays():
-            array[target] = array[source]
-        for one, other in zip(source.tolist(), target.tolist(), strict=True):
-            self._instances[other] = self._instances[one]
+    def _arguments(self) -> dict[str, Any]:
+        num_ops, num_accesses, num_tensors, num_regions = self._limits
+        return {
+            "num_ops": num_ops,
+            "num_accesses": num_accesses,
+            "num_tensors": num_tensors,
+            "num_regions": num_regions,
+            "rules": self.rules,
+        }
 
     def _arrays(self) -> tuple[NDArray[Any], ...]:
         static = (self.observation[key] for key in STATIC_KEYS)
         return (*self._mapping, *self._graph, *static, *self.outcome)
-
-
-def _rebuild(
-    limits: tuple[int, int, int, int],
-    rules: MappingRules,
-    instances: list[MappingInstance | None],
-    tokens: list[tuple[NDArray[Any], ...]],
-) -> MappingEngine:
-    """The engine that `MappingEngine.__reduce__` took apart."""
-    num_ops, num_accesses, num_tensors, num_regions = limits
-    engine = MappingEngine(
-        len(instances),
-        num_ops=num_ops,
-        num_accesses=num_accesses,
-        num_tensors=num_tensors,
-        num_regions=num_regions,
-        rules=rules,
-    )
-    engine._instances = list(instances)
-    for slot, token in enumerate(tokens):
-        engine.restore(slot, token)
-    return engine

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from gymnasium.vector import AutoresetMode
 
 from makespan.envs.core.env import Buffers, IllegalAction, Info, SchedulingEnv
+from makespan.envs.core.sources import Sources
 from makespan.envs.core.vector import SchedulingVectorEnv
 from makespan.envs.memory import mapping_rules as mapping_rules  # registers the family's rules
 from makespan.envs.memory.mapping_benchmark import load_instance
@@ -23,26 +24,7 @@ from makespan.envs.memory.mapping_engine import (
 from makespan.envs.memory.mapping_generator import FixedMappings, Generator, MappingSize, make_generator
 from makespan.envs.memory.mapping_instance import MappingInstance
 
-
-def _find(instance: MappingInstance | str) -> MappingInstance:
-    return load_instance(instance) if isinstance(instance, str) else instance
-
-
-def _generator(
-    generator: Generator | str | None, instance: MappingInstance | str | None, parameters: dict[str, Any]
-) -> Generator:
-    """The one source of instances that the constructor's arguments name."""
-    if instance is not None:
-        if generator is not None or parameters:
-            raise ValueError("instance: given together with a generator; expected one of the two")
-        return FixedMappings((_find(instance),))
-    if generator is None or isinstance(generator, str):
-        return make_generator(generator or "layered", **parameters)
-    if parameters:
-        raise ValueError(
-            f"{', '.join(parameters)}: given together with a generator object, which has its own"
-        )
-    return generator
+SOURCES: Final = Sources(make_generator, "layered", FixedMappings, load_instance)
 
 
 def _engine(size: MappingSize, num_slots: int, rules: MappingRules) -> MappingEngine:
@@ -106,6 +88,8 @@ class MemoryMappingEnv(SchedulingEnv):
 
     engine: MappingEngine
 
+    sources: Sources = SOURCES
+
     def __init__(
         self,
         generator: Generator | str | None = None,
@@ -123,31 +107,19 @@ class MemoryMappingEnv(SchedulingEnv):
         render_mode: str | None = None,
         **parameters: Any,
     ) -> None:
-        source = _generator(generator, instance, parameters)
+        source = self.sources.choose(generator, instance, parameters)
         rules = MappingRules(dead_ends, supply, offset_policy, prefetch, granularity, skip_forced, occupancy)
         engine = _engine(source.size, 1, rules)
         super().__init__(engine, source, illegal_action=illegal_action, copy=copy, render_mode=render_mode)
-
-    def find_instance(self, instance: MappingInstance | str) -> MappingInstance:
-        """An instance by name, or the instance itself."""
-        return _find(instance)
 
     def render(self) -> Any:
         """The memory map so far, in the render mode the environment was made with."""
         if self.render_mode is None or self.instance is None:
             return super().render()
-        from makespan.envs.core import gantt
-        from makespan.envs.memory import memory_map
         from makespan.envs.memory.mapping_map import mapping_map
+        from makespan.envs.memory.memory_map import show
 
-        plan = mapping_map(self.instance, self.schedule())
-        if self.render_mode == "ansi":
-            return memory_map.ansi(plan)
-        frame = memory_map.rgb_array(plan)
-        if self.render_mode == "human":
-            gantt.show(frame)
-            return None
-        return frame
+        return show(mapping_map(self.instance, self.schedule()), self.render_mode)
 
     def step(self, action: Any) -> tuple[Buffers, Any, bool, bool, Info]:
         """Take the candidate `action`; the last info tells speed-up, copies and HBM traffic."""
@@ -159,6 +131,8 @@ class MemoryMappingEnv(SchedulingEnv):
 
 class MemoryMappingVectorEnv(SchedulingVectorEnv):
     """The native batch of `makespan/MemoryMapping-v0`; arguments as there, and those of `SchedulingVectorEnv`."""
+
+    sources: Sources = SOURCES
 
     def __init__(
         self,
@@ -179,12 +153,7 @@ class MemoryMappingVectorEnv(SchedulingVectorEnv):
         copy: bool = True,
         **parameters: Any,
     ) -> None:
-        if instances is not None:
-            if generator is not None or instance is not None or parameters:
-                raise ValueError("instances: given together with another source; expected one")
-            source: Generator = FixedMappings(tuple(_find(one) for one in instances))
-        else:
-            source = _generator(generator, instance, parameters)
+        source = self.sources.choose(generator, instance, parameters, instances)
         rules = MappingRules(dead_ends, supply, offset_policy, prefetch, granularity, skip_forced, occupancy)
         super().__init__(
             _engine(source.size, num_envs, rules),
@@ -195,7 +164,3 @@ class MemoryMappingVectorEnv(SchedulingVectorEnv):
             autoreset_mode=autoreset_mode,
             copy=copy,
         )
-
-    def find_instance(self, instance: MappingInstance | str) -> MappingInstance:
-        """An instance by name, or the instance itself."""
-        return _find(instance)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from makespan.envs.core import gantt
 from makespan.envs.core.gantt_draw import GRID, INK, MUTED, REFERENCE
 from makespan.envs.core.palette import colour_of, ink_on, to_rgb
 from makespan.envs.memory.memory_map_page import TEMPLATE
@@ -260,6 +261,17 @@ def _cell(group: int, colour: bool) -> str:
         return "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[group % 26]
     red, green, blue = to_rgb(colour_of(group))
     return f"\x1b[48;2;{red};{green};{blue}m \x1b[0m"
+
+
+def show(plan: MemoryMap, render_mode: str) -> str | NDArray[np.uint8] | None:
+    """The map in one of Gymnasium's render modes; "human" opens a window."""
+    if render_mode == "ansi":
+        return ansi(plan)
+    frame = rgb_array(plan)
+    if render_mode == "human":
+        gantt.show(frame)
+        return None
+    return frame
 
 
 def html(plan: MemoryMap) -> str:

@@ -16,7 +16,7 @@ from pettingzoo import AECEnv
 from pettingzoo.utils.wrappers import OrderEnforcingWrapper
 
 from makespan.envs.core.schedule import Schedule
-from makespan.envs.soc.env import find_generator, find_instance, make_engine
+from makespan.envs.soc.env import SOURCES, make_engine
 from makespan.envs.soc.generator_base import Generator
 from makespan.envs.soc.instance import SocInstance
 
@@ -64,7 +64,7 @@ class SocClustersEnv(AECEnv):  # type: ignore[type-arg]
         super().__init__()
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise ValueError(f"render_mode: {render_mode!r}; expected one of {self.metadata['render_modes']}")
-        self.generator = find_generator(generator, instance, parameters)
+        self.generator = SOURCES.choose(generator, instance, parameters)
         size = self.generator.size
         self.engine = make_engine(
             size,
@@ -107,7 +107,7 @@ class SocClustersEnv(AECEnv):  # type: ignore[type-arg]
         if seed is not None or self._rng is None:
             self._rng, _ = seeding.np_random(seed)
         chosen = (options or {}).get("instance")
-        self.instance = self.generator.sample(self._rng) if chosen is None else find_instance(chosen)
+        self.instance = self.generator.sample(self._rng) if chosen is None else SOURCES.find(chosen)
         self.engine.load(0, self.instance)
         self._owner = np.full(self._pass, -1, np.int64)
         self._owner[: self.instance.num_pes] = self.instance.pe_cluster

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from makespan.envs.core.errors import InvalidInstanceError
 from makespan.envs.core.schedule import Schedule
+from makespan.envs.core.slots import SlotEngine, Token, corner, put
 from makespan.envs.soc.generator_base import SocSize
 from makespan.envs.soc.instance import SocInstance
 from makespan.envs.soc.loading import world_of
@@ -46,7 +47,6 @@ from makespan.envs.soc.stepping import Outcome, Settings, clear_batch, load_batc
 
 _NONE: Final = np.array([-1], np.int64)
 
-Token = tuple[NDArray[Any], ...]
 _WORLD: Final = (
     "profile",
     "template",
@@ -93,7 +93,7 @@ class SocMetrics:
     waited: int
 
 
-class SocEngine:
+class SocEngine(SlotEngine):
     """`num_slots` systems of at most the given size, stepped together.
 
     Args:
@@ -168,12 +168,7 @@ class SocEngine:
             np.zeros(num_slots),
         )
         self._batch = make_batch(self._socs, self._graph, self.outcome, self._settings)
-        self._instances: list[SocInstance | None] = [None] * num_slots
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the slots' states: the kernels' view of the arrays has to be made anew."""
-        tokens = [self.clone(slot) for slot in range(len(self._instances))]
-        return _rebuild, (self._size, self._options, tokens)
+        self.loaded: list[SocInstance | None] = [None] * num_slots
 
     def load(self, slot: int, instance: SocInstance) -> None:
         """Start `instance` in a slot. Raises `InvalidInstanceError` if it is larger than the engine."""
@@ -196,7 +191,7 @@ class SocEngine:
         ):
             self._grow(own.num_jobs, own.total_rows, noise)
         load_batch(self._batch, slot, world_of(instance))
-        self._instances[slot] = instance
+        self.loaded[slot] = instance
 
     def _grow(self, num_jobs: int, total_rows: int, noise_rows: int) -> None:
         """Make room for longer runs: jobs are no part of the spaces."""
@@ -206,9 +201,9 @@ class SocEngine:
             total_rows=max(total_rows, limits.total_rows),
             noise_rows=max(noise_rows, limits.noise_rows),
         )
-        self._socs = make_socs(len(self._instances), self._limits)
+        self._socs = make_socs(len(self.loaded), self._limits)
         for key, array in old._asdict().items():
-            getattr(self._socs, key)[_corner(array)] = array
+            getattr(self._socs, key)[corner(array)] = array
         self._batch = make_batch(self._socs, self._graph, self.outcome, self._settings)
 
     def step(self, actions: NDArray[np.int64]) -> None:
@@ -263,14 +258,14 @@ class SocEngine:
         )
 
     def _instance(self, slot: int) -> SocInstance:
-        instance = self._instances[slot]
+        instance = self.loaded[slot]
         if instance is None:
             raise ValueError(f"slot {slot}: no instance has been loaded")
         return instance
 
     def schedule(self, slot: int) -> Schedule:
         """Every task that has started, by job and task, with its true end."""
-        instance = self._instances[slot]
+        instance = self.loaded[slot]
         if instance is None:
             return Schedule.empty()
         record = self._socs.record[slot, : instance.total_rows].astype(np.int64)
@@ -287,41 +282,25 @@ class SocEngine:
     def clone(self, slot: int) -> Token:
         """A token that `restore` turns back into the slot's present state; it holds the instance, not its arrays."""
         held = np.empty((), object)
-        held[()] = self._instances[slot]
+        held[()] = self.loaded[slot]
         return (held, *(array[slot].copy() for array in self._state()))
 
     def restore(self, slot: int, token: Token) -> None:
         """Put a slot into the state a token was taken from, be it in this or another slot."""
         held, *arrays = token
         instance: SocInstance | None = held.item()
-        if instance is not None and instance is not self._instances[slot]:
+        if instance is not None and instance is not self.loaded[slot]:
             self._put(slot, instance)
         for array, saved in zip(self._state(), arrays, strict=True):
-            array[slot : slot + 1][_corner(saved[None])] = saved
+            put(array, slot, saved)
 
-    def copy_slots(self, source: NDArray[np.int64], target: NDArray[np.int64]) -> None:
-        """Put each slot of `target` (n,) into the present state of its partner in `source` (n,)."""
-        world = [getattr(self._socs, key) for key in _WORLD]
-        for array in (*world, *self._state()):
-            array[target] = array[source]
-        instances = list(self._instances)
-        for origin, slot in zip(source, target, strict=True):
-            self._instances[slot] = instances[origin]
+    def _arguments(self) -> dict[str, Any]:
+        return {"size": self._size, **self._options}
+
+    def _arrays(self) -> Token:
+        return (*(getattr(self._socs, key) for key in _WORLD), *self._state())
 
     def _state(self) -> list[NDArray[Any]]:
         """The arrays that change in the course of a run."""
         state = [array for key, array in self._socs._asdict().items() if key not in _WORLD]
         return [*state, *self.observation.values(), *self.outcome, self._graph.linked]
-
-
-def _corner(array: NDArray[Any]) -> tuple[slice, ...]:
-    """Where an array fits into one that is at least as large."""
-    return tuple(slice(length) for length in array.shape)
-
-
-def _rebuild(size: SocSize, options: dict[str, Any], tokens: list[Token]) -> SocEngine:
-    """The engine that `SocEngine.__reduce__` took apart."""
-    engine = SocEngine(len(tokens), size, **options)
-    for slot, token in enumerate(tokens):
-        engine.restore(slot, token)
-    return engine

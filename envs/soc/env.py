@@ -9,6 +9,7 @@ from gymnasium.vector import AutoresetMode
 
 from makespan.envs.core.env import IllegalAction, SchedulingEnv
 from makespan.envs.core.errors import UnknownNameError
+from makespan.envs.core.sources import Sources
 from makespan.envs.core.vector import SchedulingVectorEnv
 from makespan.envs.soc.benchmark import load_instance
 from makespan.envs.soc.engine import SocEngine
@@ -19,29 +20,7 @@ from makespan.envs.soc.schema import MODES
 
 Mode = Literal["task_pe", "task", "pe"]
 
-DEFAULT_GENERATOR: Final = "soc16-mix"
-
-
-def find_instance(instance: SocInstance | str) -> SocInstance:
-    """An instance of the literature by name, or the instance itself."""
-    return load_instance(instance) if isinstance(instance, str) else instance
-
-
-def find_generator(
-    generator: Generator | str | None, instance: SocInstance | str | None, parameters: dict[str, Any]
-) -> Generator:
-    """The one source of instances that the constructor's arguments name."""
-    if instance is not None:
-        if generator is not None or parameters:
-            raise ValueError("instance: given together with a generator; expected one of the two")
-        return FixedSocs((find_instance(instance),))
-    if generator is None or isinstance(generator, str):
-        return make_generator(generator or DEFAULT_GENERATOR, **parameters)
-    if parameters:
-        raise ValueError(
-            f"{', '.join(parameters)}: given together with a generator object, which has its own"
-        )
-    return generator
+SOURCES: Final = Sources(make_generator, "soc16-mix", FixedSocs, load_instance)
 
 
 def make_engine(
@@ -131,6 +110,7 @@ class SocEnv(SchedulingEnv):
     * `merge_twins`: of PEs of one type and cluster that are all idle and that the task's data reach as early, offer the lowest
       only (default). They are alike for this task; data that lie on them for other tasks may make them differ later.
     * `illegal_action`: "random" (default), "noop" or "raise"; see `SchedulingEnv`.
+    * `copy`: hand out copies of the observation (default), or the live buffers.
     * `render_mode`: "ansi", "rgb_array" or "human".
 
     ## Version History
@@ -138,6 +118,8 @@ class SocEnv(SchedulingEnv):
     """
 
     engine: SocEngine
+
+    sources: Sources = SOURCES
 
     def __init__(
         self,
@@ -152,10 +134,11 @@ class SocEnv(SchedulingEnv):
         skip_forced: bool = True,
         merge_twins: bool = True,
         illegal_action: IllegalAction = "random",
+        copy: bool = True,
         render_mode: str | None = None,
         **parameters: Any,
     ) -> None:
-        source = find_generator(generator, instance, parameters)
+        source = self.sources.choose(generator, instance, parameters)
         engine = make_engine(
             source.size,
             1,
@@ -167,17 +150,15 @@ class SocEnv(SchedulingEnv):
             skip_forced=skip_forced,
             merge_twins=merge_twins,
         )
-        super().__init__(engine, source, illegal_action=illegal_action, render_mode=render_mode)
-
-    def find_instance(self, instance: SocInstance | str) -> SocInstance:
-        """An instance of the literature by name, or the instance itself."""
-        return find_instance(instance)
+        super().__init__(engine, source, illegal_action=illegal_action, copy=copy, render_mode=render_mode)
 
 
 class SocVectorEnv(SchedulingVectorEnv):
     """The native batch of `makespan/SoC-v0`; arguments as there, and those of `SchedulingVectorEnv`."""
 
     engine: SocEngine
+
+    sources: Sources = SOURCES
 
     def __init__(
         self,
@@ -198,12 +179,7 @@ class SocVectorEnv(SchedulingVectorEnv):
         copy: bool = True,
         **parameters: Any,
     ) -> None:
-        if instances is not None:
-            if generator is not None or instance is not None or parameters:
-                raise ValueError("instances: given together with another source; expected one")
-            source: Generator = FixedSocs(tuple(find_instance(one) for one in instances))
-        else:
-            source = find_generator(generator, instance, parameters)
+        source = self.sources.choose(generator, instance, parameters, instances)
         engine = make_engine(
             source.size,
             num_envs,
@@ -224,7 +200,3 @@ class SocVectorEnv(SchedulingVectorEnv):
             autoreset_mode=autoreset_mode,
             copy=copy,
         )
-
-    def find_instance(self, instance: SocInstance | str) -> SocInstance:
-        """An instance of the literature by name, or the instance itself."""
-        return find_instance(instance)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 from numba import types
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from makespan.envs.core.errors import InvalidInstanceError
 from makespan.envs.core.kernels import borrowed, borrowing_kernel, kernel
 from makespan.envs.core.schedule import Schedule
+from makespan.envs.core.slots import SlotEngine, StepOutcome
 from makespan.envs.tardiness.heuristics import construct, total_tardiness
 from makespan.envs.tardiness.instance import TardinessInstance
 from makespan.envs.tardiness.simulator import (
@@ -38,13 +39,6 @@ from makespan.envs.tardiness.simulator import (
 )
 
 
-class Outcome(NamedTuple):
-    """What the last step did in each slot."""
-
-    reward: NDArray[np.float64]  # (B,)
-    terminated: NDArray[np.bool_]  # (B,)
-
-
 @structref.register
 class _BatchType(types.StructRef):  # type: ignore[misc]
     """Numba's type of a `_Batch`."""
@@ -55,7 +49,7 @@ class _Batch(structref.StructRefProxy):  # type: ignore[misc]
 
     machines: Machines
     graph: Graph
-    outcome: Outcome
+    outcome: StepOutcome
     skip_forced: bool
 
 
@@ -65,7 +59,7 @@ structref.define_constructor(_Batch, _BatchType, _FIELDS)
 
 
 @kernel
-def _make_batch(machines: Machines, graph: Graph, outcome: Outcome, skip_forced: bool) -> _Batch:
+def _make_batch(machines: Machines, graph: Graph, outcome: StepOutcome, skip_forced: bool) -> _Batch:
     """A batch that borrows its arrays: the engine keeps them as long as it."""
     return _Batch(borrowed(machines), borrowed(graph), borrowed(outcome), skip_forced)  # type: ignore[no-untyped-call]
 
@@ -92,7 +86,7 @@ def _write_start(batch: _Batch, b: int) -> None:
 
 @borrowing_kernel
 def _step_slot(
-    machines: Machines, graph: Graph, outcome: Outcome, b: int, action: int, skip_forced: bool
+    machines: Machines, graph: Graph, outcome: StepOutcome, b: int, action: int, skip_forced: bool
 ) -> None:
     clock = machines.clock
     before = clock[b, BOUND]
@@ -120,7 +114,7 @@ def _step_batch(batch: _Batch, actions: NDArray[np.int64]) -> None:
             outcome.reward[b] = 0.0
 
 
-class TardinessEngine:
+class TardinessEngine(SlotEngine):
     """`num_slots` single machines of at most the given number of jobs, stepped together.
 
     Attributes:
@@ -135,14 +129,9 @@ class TardinessEngine:
         self.observation = self.schema.zeros(num_slots)
         self._graph = graph_views(self.observation)
         self._machines = make_machines(num_slots, num_jobs)
-        self.outcome = Outcome(np.zeros(num_slots), np.zeros(num_slots, np.bool_))
+        self.outcome = StepOutcome(np.zeros(num_slots), np.zeros(num_slots, np.bool_))
         self._batch = _make_batch(self._machines, self._graph, self.outcome, skip_forced)
-        self._names = [""] * num_slots
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the slots' states: the kernels' view of the arrays has to be made anew."""
-        tokens = [self.clone(slot) for slot in range(len(self._names))]
-        return _rebuild, (self._num_jobs, self._skip_forced, self._names, tokens)
+        self.loaded = [""] * num_slots
 
     def load(self, slot: int, instance: TardinessInstance) -> None:
         """Start `instance` in a slot. Raises `InvalidInstanceError` if it is larger than the engine."""
@@ -165,7 +154,7 @@ class TardinessEngine:
         job[:n, BY_PROCESSING] = np.argsort(processing, kind="stable")
         job[:n, BY_DUE] = np.argsort(due, kind="stable")
         _write_start(self._batch, slot)
-        self._names[slot] = instance.name
+        self.loaded[slot] = instance.name
 
     def step(self, actions: NDArray[np.int64]) -> None:
         """Take one decision in each slot (B,); actions must be allowed, negative ones leave a slot untouched."""
@@ -195,34 +184,10 @@ class TardinessEngine:
         jobs = np.flatnonzero(job[: clock[JOBS], START] >= 0)
         jobs = jobs[np.argsort(job[jobs, START])]
         start, zeros = job[jobs, START].astype(np.int64), np.zeros(jobs.size, np.int64)
-        return Schedule(jobs, zeros, zeros, start, start + job[jobs, PROCESSING], name=self._names[slot])
+        return Schedule(jobs, zeros, zeros, start, start + job[jobs, PROCESSING], name=self.loaded[slot])
 
-    def clone(self, slot: int) -> tuple[NDArray[Any], ...]:
-        """A token that `restore` turns back into the slot's present state."""
-        return tuple(array[slot].copy() for array in self._arrays())
-
-    def restore(self, slot: int, token: tuple[NDArray[Any], ...]) -> None:
-        """Put a slot into the state a token was taken from, be it in this or another slot."""
-        for array, saved in zip(self._arrays(), token, strict=True):
-            array[slot] = saved
-
-    def copy_slots(self, source: NDArray[np.int64], target: NDArray[np.int64]) -> None:
-        """Put each slot of `target` (n,) into the present state of its partner in `source` (n,)."""
-        for array in self._arrays():
-            array[target] = array[source]
-        for one, other in zip(source, target, strict=True):
-            self._names[other] = self._names[one]
+    def _arguments(self) -> dict[str, Any]:
+        return {"num_jobs": self._num_jobs, "skip_forced": self._skip_forced}
 
     def _arrays(self) -> tuple[NDArray[Any], ...]:
         return (*self._machines, *self._graph, *self.outcome)
-
-
-def _rebuild(
-    num_jobs: int, skip_forced: bool, names: list[str], tokens: list[tuple[NDArray[Any], ...]]
-) -> TardinessEngine:
-    """The engine that `TardinessEngine.__reduce__` took apart."""
-    engine = TardinessEngine(len(names), num_jobs=num_jobs, skip_forced=skip_forced)
-    engine._names = list(names)
-    for slot, token in enumerate(tokens):
-        engine.restore(slot, token)
-    return engine

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from gymnasium.vector import AutoresetMode
 
 from makespan.envs.core.env import IllegalAction, SchedulingEnv
+from makespan.envs.core.sources import Sources
 from makespan.envs.core.vector import SchedulingVectorEnv
 from makespan.envs.tardiness import rules as rules  # registers the family's rules
 from makespan.envs.tardiness.benchmark import load_instance
@@ -18,25 +19,7 @@ from makespan.envs.tardiness.instance import TardinessInstance
 Source = TardinessInstance | str
 
 
-def _find(instance: Source) -> TardinessInstance:
-    return load_instance(instance) if isinstance(instance, str) else instance
-
-
-def _generator(
-    generator: Generator | str | None, instance: Source | None, parameters: dict[str, Any]
-) -> Generator:
-    """The one source of instances that the constructor's arguments name."""
-    if instance is not None:
-        if generator is not None or parameters:
-            raise ValueError("instance: given together with a generator; expected one of the two")
-        return FixedInstances((_find(instance),))
-    if generator is None or isinstance(generator, str):
-        return make_generator(generator or "potts_van_wassenhove", **parameters)
-    if parameters:
-        raise ValueError(
-            f"{', '.join(parameters)}: given together with a generator object, which has its own"
-        )
-    return generator
+SOURCES: Final = Sources(make_generator, "potts_van_wassenhove", FixedInstances, load_instance)
 
 
 class SingleMachineTardinessEnv(SchedulingEnv):
@@ -68,11 +51,14 @@ class SingleMachineTardinessEnv(SchedulingEnv):
     * `instance`: one instance, or its name ("six"), for every episode.
     * `skip_forced`: append the last job inside the environment (default); a single job is still asked for.
     * `illegal_action`: "random" (default), "noop" or "raise"; see `SchedulingEnv`.
+    * `copy`: hand out copies of the observation (default), or the live buffers.
     * `render_mode`: "ansi", "rgb_array" or "human".
 
     ## Version History
     * v0: initial version.
     """
+
+    sources: Sources = SOURCES
 
     def __init__(
         self,
@@ -81,20 +67,19 @@ class SingleMachineTardinessEnv(SchedulingEnv):
         instance: Source | None = None,
         skip_forced: bool = True,
         illegal_action: IllegalAction = "random",
+        copy: bool = True,
         render_mode: str | None = None,
         **parameters: Any,
     ) -> None:
-        source = _generator(generator, instance, parameters)
+        source = self.sources.choose(generator, instance, parameters)
         engine = TardinessEngine(1, num_jobs=source.size, skip_forced=skip_forced)
-        super().__init__(engine, source, illegal_action=illegal_action, render_mode=render_mode)
-
-    def find_instance(self, instance: Source) -> TardinessInstance:
-        """An instance by name, or the instance itself."""
-        return _find(instance)
+        super().__init__(engine, source, illegal_action=illegal_action, copy=copy, render_mode=render_mode)
 
 
 class SingleMachineTardinessVectorEnv(SchedulingVectorEnv):
     """The native batch of `makespan/SingleMachineTardiness-v0`; arguments as there, and those of `SchedulingVectorEnv`."""
+
+    sources: Sources = SOURCES
 
     def __init__(
         self,
@@ -109,12 +94,7 @@ class SingleMachineTardinessVectorEnv(SchedulingVectorEnv):
         copy: bool = True,
         **parameters: Any,
     ) -> None:
-        if instances is not None:
-            if generator is not None or instance is not None or parameters:
-                raise ValueError("instances: given together with another source; expected one")
-            source: Generator = FixedInstances(tuple(_find(one) for one in instances))
-        else:
-            source = _generator(generator, instance, parameters)
+        source = self.sources.choose(generator, instance, parameters, instances)
         super().__init__(
             TardinessEngine(num_envs, num_jobs=source.size, skip_forced=skip_forced),
             source,
@@ -124,7 +104,3 @@ class SingleMachineTardinessVectorEnv(SchedulingVectorEnv):
             autoreset_mode=autoreset_mode,
             copy=copy,
         )
-
-    def find_instance(self, instance: Source) -> TardinessInstance:
-        """An instance by name, or the instance itself."""
-        return _find(instance)

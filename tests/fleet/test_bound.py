@@ -15,8 +15,8 @@ from makespan.envs.fleet.generator import make_generator
 from makespan.envs.fleet.generator_base import TOY_OPTIMUM, ToyDay
 from makespan.envs.fleet.genetic import GeneticSolver
 from makespan.envs.fleet.gymnasium_env import UAMFleetVectorEnv
-from makespan.envs.fleet.observation import fleet_schema
 from makespan.envs.fleet.planners import RebalancingPolicy, RollingHorizonPolicy
+from makespan.envs.fleet.schema import fleet_schema
 from makespan.envs.fleet.validator import validate
 
 
