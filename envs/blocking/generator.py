@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Protocol, runtime_checkable
 
@@ -21,6 +20,7 @@ from makespan.envs.blocking.shutdowns import (
     read_trace,
 )
 from makespan.envs.core.errors import UnknownNameError
+from makespan.envs.core.sources import check_parameters
 from makespan.envs.jobshop.generator import UniformShop
 from makespan.envs.jobshop.generator_base import ShopSize, check_ranges
 from makespan.envs.jobshop.instance import ShopInstance
@@ -305,12 +305,5 @@ def make_generator(name: str, **parameters: float | str) -> Generator:
     if name not in _GENERATORS:
         raise UnknownNameError("generator", name, _GENERATORS)
     build = _GENERATORS[name]
-    known = [f.name for f in fields(build) if f.init]  # type: ignore[arg-type]
-    for parameter in parameters:
-        if parameter not in known:
-            near = difflib.get_close_matches(parameter, known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise TypeError(
-                f"generator {name!r} has no parameter {parameter!r}{hint} It takes: {', '.join(known)}"
-            )
+    check_parameters(name, build, parameters)
     return build(**parameters)

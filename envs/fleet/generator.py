@@ -6,9 +6,8 @@ others as they are, and whatever a policy does, the world stays the same.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Final
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from makespan.envs.core.errors import UnknownNameError
+from makespan.envs.core.sources import check_parameters
 from makespan.envs.fleet.demand import draw_arrivals, expected_passengers
 from makespan.envs.fleet.generator_base import FixedDays, FleetSize, Generator, ToyDay
 from makespan.envs.fleet.instance import CLOSURE_BLOCK, I32, FleetDay, FleetParameters, least_legs
@@ -313,12 +313,5 @@ def make_generator(name: str, **parameters: Any) -> Generator:
         return ToyDay()
     if name not in PRESETS:
         raise UnknownNameError("generator", name, generator_names())
-    known = [one.name for one in fields(UAMFleet)]
-    for parameter in parameters:
-        if parameter not in known:
-            near = difflib.get_close_matches(parameter, known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise TypeError(
-                f"generator {name!r} has no parameter {parameter!r}{hint} It takes: {', '.join(known)}"
-            )
+    check_parameters(name, UAMFleet, parameters)
     return UAMFleet(**{"name": name, **PRESETS[name], **parameters})

@@ -6,15 +6,15 @@ environment can lay out its spaces once. Parameters are plain numbers; `make_gen
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
 import numpy as np
 
 from makespan.envs.core.errors import UnknownNameError
+from makespan.envs.core.sources import check_parameters
 from makespan.envs.jobshop.generator_base import Generator, Int32Array, ShopSize, check_ranges, layout
 from makespan.envs.jobshop.generator_flexible import BrandimarteShop, FlexibleShop
 from makespan.envs.jobshop.instance import ShopInstance
@@ -375,12 +375,5 @@ def make_generator(name: str, **parameters: float | str) -> Generator:
     if name not in _GENERATORS:
         raise UnknownNameError("generator", name, _GENERATORS)
     build, fixed = _GENERATORS[name]
-    known = [f.name for f in fields(build) if f.init and f.name not in fixed]  # type: ignore[arg-type]
-    for parameter in parameters:
-        if parameter not in known:
-            near = difflib.get_close_matches(parameter, known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise TypeError(
-                f"generator {name!r} has no parameter {parameter!r}{hint} It takes: {', '.join(known) or 'none'}"
-            )
+    check_parameters(name, build, parameters, fixed)
     return build(**fixed, **parameters)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from makespan.envs.core.errors import UnknownNameError
+from makespan.envs.core.sources import check_parameters
 from makespan.envs.memory.allocation_generator_base import AllocationSize, Generator, check_ranges
 from makespan.envs.memory.allocation_generator_packed import (
     TOY_OPTIMUM,
@@ -258,12 +258,5 @@ def make_generator(name: str, **parameters: float) -> Generator:
     if name not in _GENERATORS:
         raise UnknownNameError("generator", name, _GENERATORS)
     build = _GENERATORS[name]
-    known = [f.name for f in fields(build) if f.init]  # type: ignore[arg-type]
-    for parameter in parameters:
-        if parameter not in known:
-            near = difflib.get_close_matches(parameter, known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise TypeError(
-                f"generator {name!r} has no parameter {parameter!r}{hint} It takes: {', '.join(known) or 'none'}"
-            )
+    check_parameters(name, build, parameters)
     return build(**parameters)

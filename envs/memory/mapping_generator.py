@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
 from typing import Any, Final, Protocol, runtime_checkable
@@ -12,6 +11,7 @@ from typing import Any, Final, Protocol, runtime_checkable
 import numpy as np
 
 from makespan.envs.core.errors import UnknownNameError
+from makespan.envs.core.sources import check_parameters
 from makespan.envs.memory.draft import Draft, DraftOp
 from makespan.envs.memory.hardware import Hardware
 from makespan.envs.memory.mapping_instance import MappingInstance
@@ -151,12 +151,5 @@ def make_generator(name: str, **parameters: Any) -> Generator:
         raise UnknownNameError("generator", name, _GENERATORS)
     module, attribute = _GENERATORS[name]
     build: Callable[..., Generator] = getattr(import_module(module), attribute)  # they build on this module
-    known = [f.name for f in fields(build) if f.init]  # type: ignore[arg-type]
-    for parameter in parameters:
-        if parameter not in known:
-            near = difflib.get_close_matches(parameter, known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise TypeError(
-                f"generator {name!r} has no parameter {parameter!r}{hint} It takes: {', '.join(known) or 'none'}"
-            )
+    check_parameters(name, build, parameters)
     return build(**parameters)

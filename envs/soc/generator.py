@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from makespan.envs.core.errors import UnknownNameError
+from makespan.envs.core.sources import check_parameters
 from makespan.envs.soc.arrivals import DS3_MIX, DS3_TYPES, WIFI_MIX
 from makespan.envs.soc.generator_base import Generator, SocSize, check_ranges
 from makespan.envs.soc.generator_layered import LayeredSoc
@@ -257,14 +257,7 @@ def make_generator(name: str, **parameters: Any) -> Generator:
     if known not in _GENERATORS:
         raise UnknownNameError("generator", name, _GENERATORS)
     build, preset = _GENERATORS[known]
-    names = [f.name for f in fields(build) if f.init]  # type: ignore[arg-type]
-    for parameter in parameters:
-        if parameter not in names:
-            near = difflib.get_close_matches(parameter, names, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise TypeError(
-                f"generator {name!r} has no parameter {parameter!r}{hint} It takes: {', '.join(names) or 'none'}"
-            )
+    check_parameters(name, build, parameters)
     if "profiles" in parameters:  # the preset's weights belong to its own profiles
         preset = {key: value for key, value in preset.items() if key != "probabilities"}
     return build(**{**preset, **parameters})

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Protocol, runtime_checkable
 
 import numpy as np
 
 from makespan.envs.core.errors import UnknownNameError
+from makespan.envs.core.sources import check_parameters
 from makespan.envs.tardiness.instance import TardinessInstance
 
 DUE_DATE_RANGES: Final = (0.2, 0.4, 0.6, 0.8, 1.0)
@@ -179,12 +179,5 @@ def make_generator(name: str, **parameters: float) -> Generator:
     if name not in _GENERATORS:
         raise UnknownNameError("generator", name, _GENERATORS)
     build = _GENERATORS[name]
-    known = [f.name for f in fields(build) if f.init]  # type: ignore[arg-type]
-    for parameter in parameters:
-        if parameter not in known:
-            near = difflib.get_close_matches(parameter, known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise TypeError(
-                f"generator {name!r} has no parameter {parameter!r}{hint} It takes: {', '.join(known) or 'none'}"
-            )
+    check_parameters(name, build, parameters)
     return build(**parameters)
