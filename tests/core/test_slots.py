@@ -63,7 +63,7 @@ def test_a_smaller_state_fits_into_grown_arrays() -> None:
 def test_pickled_engines_are_independent() -> None:
     """A pickled engine has the same slots and names, and shares nothing with the first."""
     engine = filled()
-    other = pickle.loads(pickle.dumps(engine))  # noqa: S301 - our own bytes
+    other = pickle.loads(pickle.dumps(engine))
     engine.values[:] = 0
     engine.loaded[0] = "z"
     assert other.values.tolist() == [[1, 2], [3, 4], [5, 6]]
