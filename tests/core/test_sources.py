@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pytest
 
-from makespan.envs.core.sources import Sources, check_parameters
+from makespan.envs.core.errors import UnknownNameError
+from makespan.envs.core.generators import Catalogue, Fixed
+from makespan.envs.core.sources import Sources
 
 
 @dataclass
@@ -19,14 +22,8 @@ class Draws:
     cache: dict[str, int] = field(default_factory=dict, init=False)
 
 
-def make(name: str, **parameters: Any) -> Draws:
-    """A generator by name."""
-    if name != "draws":
-        raise KeyError(name)
-    check_parameters(name, Draws, parameters)
-    return Draws(**parameters)
-
-
+CATALOGUE = Catalogue({"draws": Draws, "wide": Draws}, presets={"wide": {"spread": 0.9}})
+make = CATALOGUE.make
 SOURCES = Sources(make=make, default="draws", fixed=lambda given: ("fixed", given), load=str.upper)
 
 
@@ -62,5 +59,22 @@ def test_unknown_parameters_are_named() -> None:
         make("draws", num_job=5)
     with pytest.raises(TypeError, match=r"no parameter 'cache'\. It takes: num_jobs, spread"):
         make("draws", cache={})
-    with pytest.raises(TypeError, match=r"no parameter 'spread'\. It takes: num_jobs"):
-        check_parameters("narrow", Draws, ["spread"], fixed=["spread"])
+
+
+def test_presets_are_defaults() -> None:
+    """A preset's parameters differ from the class's, and give way to those that are asked for."""
+    assert CATALOGUE.names() == ["draws", "wide"]
+    assert make("wide", num_jobs=4) == Draws(4, 0.9)
+    assert make("wide", spread=0.2) == Draws(3, 0.2)
+    with pytest.raises(UnknownNameError, match=r"did you mean wide\?"):
+        make("wid")
+
+
+def test_given_instances_are_drawn_or_taken_in_turn() -> None:
+    """Draws come from the `rng`, turns from the generator; an empty list is refused."""
+    drawn = [Fixed("abc").sample(rng) for rng in [np.random.default_rng(1)] for _ in range(60)]
+    assert {drawn.count(letter) for letter in "abc"} <= set(range(8, 35)), "roughly alike"
+    cycle, rng = Fixed("abc", cycle=True), np.random.default_rng(0)
+    assert [cycle.sample(rng) for _ in range(5)] == ["a", "b", "c", "a", "b"]
+    with pytest.raises(ValueError, match=r"Fixed\.instances: empty"):
+        Fixed(())
