@@ -202,7 +202,7 @@ def test_fixed_shops() -> None:
     assert [int(cycle.sample(rng).durations[0, 0]) for _ in range(5)] == [1, 2, 3, 1, 2]
     drawn = [int(g.FixedShops(shops).sample(rng).durations[0, 0]) for _ in range(60)]
     assert set(drawn) == {1, 2, 3}
-    with pytest.raises(ValueError, match="FixedShops.instances: empty; expected at least one"):
+    with pytest.raises(ValueError, match=r"FixedShops\.instances: empty"):
         g.FixedShops([])
 
 
