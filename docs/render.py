@@ -266,6 +266,59 @@ def results_objective(name: str) -> str:
     return f"{table(header, rows)}\n\n{note}"
 
 
+SUMMARY: Final = (
+    ("classic job shop", "LA and TA, 120", "jobshop_la_ta"),
+    ("flexible job shop", "mk01-mk10", "flexible_jobshop_mk"),
+    ("tasks on a chip", "streams at 75 us, 50", "soc_top_stream_75"),
+    ("static allocation", "perfect packings, 10", "memory_allocation_guillotine"),
+    ("static allocation", "MiniMalloc A, B, C", "memory_allocation_minimalloc"),
+)
+
+
+def results_summary() -> str:
+    """The agents that ship against the best rule and the best solver of each problem, from the stored evaluations."""
+    rows = []
+    for problem, instances, name in SUMMARY:
+        document = _stored(name)
+        meta = document["meta"]
+        sign = -1.0 if meta.get("sense") == "max" else 1.0
+        values: dict[str, list[float]] = {}
+        for row in document["rows"]:
+            values.setdefault(row["policy"], []).append(row["objective"])
+        best: dict[str, str] = {}
+        for one in meta["policies"]:
+            policy, kind = one["policy"], "solver" if one["kind"] == "policy" else one["kind"]
+            if one["samples"] > 1 or "search=" in policy:
+                kind += ", searching"
+            if kind not in best or sign * np.mean(values[policy]) < sign * np.mean(values[best[kind]]):
+                best[kind] = policy
+        rule = values[best["rule"]]
+        cells = []
+        for kind in ("learned", "learned, searching", "solver"):
+            if kind not in best:
+                cells.append("-")
+                continue
+            change = mean_ci(list(100.0 * (np.array(values[best[kind]]) / np.array(rule) - 1.0)))
+            shown = "" if kind == "learned" else f"`{best[kind].replace('pretrained', '')}` "
+            cells.append(f"{shown}{change.estimate:+.1f} [{change.low:+.1f}, {change.high:+.1f}]")
+        aim = "higher" if sign < 0 else "lower"
+        rows.append([problem, instances, f"{meta['objective']}, {aim}", f"`{best['rule']}`", *cells])
+    header = (
+        "problem",
+        "instances",
+        "objective, better is",
+        "best rule",
+        "agent, one shot",
+        "agent, samples or search",
+        "solver",
+    )
+    note = (
+        "Mean change of the objective against the best rule on the same instances, % [95 % bootstrap interval over instances]; "
+        "one training seed each. Commands and rows: the families' pages and `benchmarks/results/`."
+    )
+    return f"{table(header, rows)}\n\n{note}"
+
+
 def rules(family: str) -> str:
     """A family's rules with their sources."""
     rows = ([f"`{name}`", rule.description, rule.citation] for name, rule in rules_of(family).items())
@@ -350,6 +403,7 @@ def graph(env_id: str) -> str:
 PARTS: Final[dict[str, Callable[..., str]]] = {
     "environments": environments,
     "presets": presets,
+    "results-summary": results_summary,
     "results-jobshop": results_jobshop,
     "results-quickstart": results_quickstart,
     "results-ppo": results_ppo,
