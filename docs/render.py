@@ -11,6 +11,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import MISSING, fields, is_dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +19,7 @@ from typing import Any, Final
 import gymnasium
 import numpy as np
 
-from makespan.agents.config import preset_names, preset_text
+from makespan.agents.config import ShapeConfig, TrainConfig, preset_names, preset_text
 from makespan.agents.statistics import mean_ci
 from makespan.envs.core.graph import GraphSchema
 from makespan.envs.core.policy import policies_of, rules_of, solvers_of
@@ -54,6 +55,38 @@ def presets() -> str:
     """Presets of `makespan train` with the first line of their comment."""
     rows = ([f"`{name}`", preset_text(name).partition("\n")[0].lstrip("# ")] for name in preset_names())
     return table(("preset", "what it trains"), rows)
+
+
+def config_keys() -> str:
+    """Every key of a preset with its default, from the docstrings of the config's classes."""
+    parts = [_keys("", TrainConfig)]
+    for one in fields(TrainConfig):
+        if is_dataclass(one.default_factory):
+            parts.append(_keys(f"{one.name}.", one.default_factory))
+    parts.append(_keys("shapes[].", ShapeConfig))
+    return "\n\n".join(parts)
+
+
+def _keys(prefix: str, section: Any) -> str:
+    """A table of one section's keys."""
+    text = inspect.getdoc(section) or ""
+    meanings = dict(
+        re.findall(r"^    (\w+): ((?:.+\n?)(?:^      .+\n?)*)", text.partition("Attributes:\n")[2], re.M)
+    )
+    rows = []
+    for one in fields(section):
+        if is_dataclass(one.default_factory):
+            continue
+        default = one.default if one.default is not MISSING else one.default_factory
+        shown = (
+            "required"
+            if default is MISSING
+            else ""
+            if callable(default) or default in ((), "")
+            else f"`{default}`"
+        )
+        rows.append([f"`{prefix}{one.name}`", shown, " ".join(meanings[one.name].split())])
+    return table(("key", "default", "meaning"), rows)
 
 
 def results_jobshop() -> str:
@@ -403,6 +436,7 @@ def graph(env_id: str) -> str:
 PARTS: Final[dict[str, Callable[..., str]]] = {
     "environments": environments,
     "presets": presets,
+    "config": config_keys,
     "results-summary": results_summary,
     "results-jobshop": results_jobshop,
     "results-quickstart": results_quickstart,
