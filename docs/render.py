@@ -24,7 +24,7 @@ from makespan.agents.statistics import mean_ci
 from makespan.envs.core.graph import GraphSchema
 from makespan.envs.core.policy import policies_of, rules_of, solvers_of
 from makespan.envs.jobshop import formats
-from makespan.envs.registration import ENVIRONMENTS, get_family
+from makespan.envs.registration import AGENT_ENVIRONMENTS, ENVIRONMENTS, get_family
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 PAGES: Final = ("README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
@@ -49,6 +49,17 @@ def environments(*ids: str) -> str:
         headings = ("Observation Space", "Action Space", "Rewards")
         rows.append([f"`{entry.id}`", *(_first_clause(text, heading) for heading in headings)])
     return table(("id", "observation", "action", "reward"), rows)
+
+
+def agent_environments() -> str:
+    """PettingZoo ids with the function that makes each, and what its agents are."""
+    rows = []
+    for kind, env_id, entry_point in AGENT_ENVIRONMENTS:
+        module, _, function = entry_point.partition(":")
+        env = getattr(import_module(module), function)()
+        first = (inspect.getdoc(type(env.unwrapped)) or "").partition("\n\n")[0]
+        rows.append([f"`{env_id}`", kind, f"`{module}.{function}()`", " ".join(first.split())])
+    return table(("id", "kind", "function", "what it is"), rows)
 
 
 def presets() -> str:
@@ -435,6 +446,7 @@ def graph(env_id: str) -> str:
 
 PARTS: Final[dict[str, Callable[..., str]]] = {
     "environments": environments,
+    "agent-environments": agent_environments,
     "presets": presets,
     "config": config_keys,
     "results-summary": results_summary,
