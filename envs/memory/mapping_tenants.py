@@ -82,7 +82,7 @@ def interleave(
 
 
 class MemoryTenantsEnv(AECEnv):
-    """K programs on one accelerator, an agent each: `makespan/memory_tenants-v0`.
+    """K programs on one accelerator, an agent each.
 
     Observations are the decision graph of the common problem, with `action_mask`; actions are those of
     `makespan/MemoryMapping-v0`. The agent that acts next is the one whose program makes the next access with a choice. All
