@@ -181,7 +181,7 @@ class Evaluation:
             "instances": [asdict(info) for info in self.instances],
             "methods": {name: list(members) for name, members in self.methods.items()},
         }
-        document = {
+        document: dict[str, Any] = {
             "rows": list(map(asdict, self.rows)),
             "summary": list(map(asdict, self.summary)),
             "meta": meta,
