@@ -1,5 +1,6 @@
-"""Policies that look at the whole instance when an episode starts: sequences planned by heuristics, and the optimal choice in
-every state. They see processing times and due dates only.
+"""Policies that plan when an episode starts: sequences of heuristics, and the optimal choice in every state.
+
+They see processing times and due dates only.
 """
 
 from __future__ import annotations

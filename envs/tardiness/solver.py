@@ -84,9 +84,7 @@ def table_of_rests(instance: TardinessInstance) -> NDArray[np.int32]:
         InvalidInstanceError: There are more than 25 jobs, or a total tardiness that does not fit 31 bits.
     """
     if instance.num_jobs > MOST_JOBS:
-        raise InvalidInstanceError(
-            f"{instance.num_jobs} jobs; dynamic programming takes at most {MOST_JOBS}"
-        )
+        raise InvalidInstanceError(f"{instance.num_jobs} jobs; dynamic programming takes at most {MOST_JOBS}")
     worst = int((int(instance.processing.sum()) - np.minimum(instance.due, 0).astype(np.int64)).sum())
     if worst >= 2**31:
         raise InvalidInstanceError(f"total tardiness up to {worst}; dynamic programming takes less than 2^31")
