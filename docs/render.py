@@ -285,9 +285,8 @@ def results_objective(name: str) -> str:
     values: dict[str, list[float]] = {}
     for row in document["rows"]:
         values.setdefault(row["policy"], []).append(row["objective"])
-    learned = {one["policy"] for one in meta["policies"] if one["kind"] == "learned"}
     order = sorted(values, key=lambda policy: float(np.mean(values[policy])))
-    best = next(policy for policy in order if policy not in learned)
+    best = _best_rule(document, order)
     rows = []
     for policy in order:
         mean = mean_ci(values[policy])
