@@ -25,7 +25,12 @@ from makespan.envs.core.errors import UnknownNameError
 from makespan.envs.core.files import write_atomically
 
 PACKAGES: Final = ("makespan", "numpy", "numba", "gymnasium", "jssenv", "graph-jsp-env")
-FAMILIES: Final = {"jobshop": "makespan.agents.bench_jobshop", "memory": "makespan.agents.bench_memory"}
+FAMILIES: Final = {
+    "blocking": "makespan.agents.bench_blocking",
+    "jobshop": "makespan.agents.bench_jobshop",
+    "memory": "makespan.agents.bench_memory",
+    "tardiness": "makespan.agents.bench_tardiness",
+}
 
 Play = Callable[[], int]
 

@@ -15,14 +15,11 @@ from typing import Any, Final
 
 import gymnasium
 import numpy as np
-from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from makespan.agents.bench import Contestant, Play
-from makespan.envs.core.errors import UnknownNameError
+from makespan.agents.bench_plays import Ground, chosen_sizes, rows
 from makespan.envs.core.kernels import kernel
-from makespan.envs.core.policy import rule_policy
-from makespan.envs.core.vector import SchedulingVectorEnv
 from makespan.envs.jobshop.benchmark import load_instance
 from makespan.envs.jobshop.instance import ShopInstance
 from makespan.envs.jobshop.simulator import (
@@ -38,19 +35,14 @@ from makespan.envs.jobshop.simulator import (
 
 SIZES: Final = {"6x6": "ft06", "15x15": "ta01", "100x20": "ta71"}
 RULES: Final = ("spt", "spt_twkr")
-CHUNK: Final = 4_096  # decisions of a batch between two looks at the clock
 EPISODES: Final = 250_000  # decisions of whole episodes in one batch
 KERNEL: Final = "bare kernel"
 
 
 def contestants(sizes: Sequence[str] | None = None) -> list[Contestant]:
     """Everybody, size by size."""
-    chosen = list(SIZES) if sizes is None else list(sizes)
-    for size in chosen:
-        if size not in SIZES:
-            raise UnknownNameError("size", size, SIZES)
     found = [Contestant("Gymnasium CartPole-v1", "", 1, _cart_pole)]
-    for size in chosen:
+    for size in chosen_sizes(sizes, SIZES):
         found += _of_size(size, load_instance(SIZES[size]))
     return found
 
@@ -63,13 +55,14 @@ def _of_size(size: str, instance: ShopInstance) -> Iterator[Contestant]:
         yield row("graph-jsp-env", 1, lambda: _graph_jsp_env(instance))
     yield row("JSSEnv", 1, lambda: _jss_env(instance), "JSSEnv")
     yield row("bare kernel, whole rollouts inside", 64, lambda: _kernel(instance), KERNEL)
-    yield row("env.step, full observation, live", 1, lambda: _scalar(instance, copy=False))
-    yield row("env.step, full observation, copied", 1, lambda: _scalar(instance, copy=True))
-    for num_envs in (1, 64, 1024):
-        yield row("batch, full observation", num_envs, lambda n=num_envs: _batch(instance, n))  # type: ignore[misc]
-    num_envs = min(1024, EPISODES // instance.num_operations)
-    for rule in RULES:
-        yield row(f"batch, rule {rule}", num_envs, lambda r=rule: _rule(instance, r, num_envs))  # type: ignore[misc]
+    yield from rows(
+        Ground("makespan/JobShop-v0", instance, {"skip_forced": False}),
+        size,
+        batches=(1, 64, 1024),
+        rules=RULES,
+        rule_envs=min(1024, EPISODES // instance.num_operations),
+        rule_steps=instance.num_operations,  # whole episodes
+    )
 
 
 @kernel
@@ -111,68 +104,6 @@ def _kernel(instance: ShopInstance) -> Play:
     mask = np.zeros((num_slots, instance.num_jobs), np.int8)
     state = np.array([88172645463325252], np.uint64)
     return lambda: int(_rollouts(shops, mask, state))
-
-
-def _scalar(instance: ShopInstance, copy: bool) -> Play:
-    env = gymnasium.make(
-        "makespan/JobShop-v0", instance=instance, skip_forced=False, copy=copy, disable_env_checker=True
-    )
-    draws = np.random.default_rng(0).random(100_003)
-
-    def play() -> int:
-        observation, _ = env.reset()
-        decisions, terminated = 0, False
-        while not terminated:
-            allowed = observation["action_mask"].nonzero()[0]
-            action = allowed[int(draws[decisions] * allowed.size)]
-            observation, _, terminated, _, _ = env.step(action)
-            decisions += 1
-        return decisions
-
-    return play
-
-
-def _make_batch(instance: ShopInstance, num_envs: int, autoreset_mode: AutoresetMode) -> SchedulingVectorEnv:
-    envs = gymnasium.make_vec(
-        "makespan/JobShop-v0",
-        num_envs=num_envs,
-        vectorization_mode="vector_entry_point",
-        instances=[instance] * num_envs,
-        skip_forced=False,
-        autoreset_mode=autoreset_mode,
-        copy=False,
-    ).unwrapped
-    assert isinstance(envs, SchedulingVectorEnv)
-    return envs
-
-
-def _batch(instance: ShopInstance, num_envs: int) -> Play:
-    envs = _make_batch(instance, num_envs, AutoresetMode.SAME_STEP)
-    observation, _ = envs.reset(seed=0)
-    mask = observation["action_mask"]
-    tables = np.random.default_rng(0).random((31, *mask.shape), dtype=np.float32)
-    steps = max(1, CHUNK // num_envs)
-
-    def play() -> int:
-        for step in range(steps):
-            envs.step((tables[step % 31] * mask).argmax(axis=1))
-        return steps * num_envs
-
-    return play
-
-
-def _rule(instance: ShopInstance, rule: str, num_envs: int) -> Play:
-    envs = _make_batch(instance, num_envs, AutoresetMode.DISABLED)
-    policy = rule_policy("jobshop", rule, envs.schema)
-    envs.reset(seed=0)
-
-    def play() -> int:
-        observation, _ = envs.reset()
-        for _ in range(instance.num_operations):
-            observation, *_ = envs.step(policy.act(observation))
-        return instance.num_operations * num_envs
-
-    return play
 
 
 def _jss_env(instance: ShopInstance) -> Play:

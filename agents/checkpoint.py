@@ -18,6 +18,7 @@ from typing import Any, Final
 import numpy as np
 
 from makespan.envs.core.errors import MakespanError, UnknownNameError
+from makespan.envs.registration import env_ids, get_family
 
 Tensors = dict[str, Any]
 Generators = Mapping[str, np.random.Generator]
@@ -188,12 +189,17 @@ def pretrained_names() -> list[str]:
 def pretrained_path(name: str) -> Path:
     """The shipped checkpoint of that name, or of an environment id: `makespan/JobShop-v0` means `jobshop`.
 
+    Where a family has one environment only, its weights may be named after the family.
+
     Raises:
         UnknownNameError: None is shipped under that name.
     """
     known = pretrained_names()
+    wanted = {_plain(name)}
+    if name in env_ids() and len((family := get_family(name)).env_ids) == 1:
+        wanted.add(_plain(family.name))
     for candidate in known:
-        if name == candidate or _plain(name) == _plain(candidate):
+        if _plain(candidate) in wanted:
             return Path(str(resources.files("makespan.agents"))) / "pretrained" / f"{candidate}.pt"
     raise UnknownNameError("pretrained agent", name, known)
 

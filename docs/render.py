@@ -20,7 +20,7 @@ import gymnasium
 import numpy as np
 
 from makespan.agents.config import ShapeConfig, TrainConfig, preset_names, preset_text
-from makespan.agents.statistics import mean_ci
+from makespan.agents.statistics import Interval, mean_ci, paired_difference
 from makespan.envs.core.graph import GraphSchema
 from makespan.envs.core.policy import policies_of, rules_of, solvers_of
 from makespan.envs.jobshop import formats
@@ -29,7 +29,7 @@ from makespan.envs.registration import AGENT_ENVIRONMENTS, ENVIRONMENTS, get_fam
 ROOT: Final = Path(__file__).resolve().parents[1]
 PAGES: Final = ("README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
 _PART: Final = re.compile(
-    r"(<!-- rendered: (?P<name>[\w-]+)(?P<arguments>( [\w/-]+)*) -->\n).*?(<!-- end -->)", re.DOTALL
+    r"(<!-- rendered: (?P<name>[\w-]+)(?P<arguments>( [\w/.=-]+)*) -->\n).*?(<!-- end -->)", re.DOTALL
 )
 
 
@@ -121,9 +121,7 @@ def results_ppo() -> str:
 
 def results_speed() -> str:
     """Decisions per CPU second beside other implementations, from the stored benchmark."""
-    document = json.loads(
-        (ROOT / "benchmarks" / "results" / "speed_jobshop.json").read_text(encoding="utf-8")
-    )
+    document = _stored("speed_jobshop")
     sizes = ("6x6", "15x15", "100x20")
     speeds: dict[tuple[str, int], dict[str, float]] = {}
     for row in document["rows"]:
@@ -160,11 +158,9 @@ def results_flexible() -> str:
 
 def _gaps(name: str, sets: Mapping[str, str], sizes: Sequence[str]) -> str:
     """Mean gap to best known in % with a bootstrap interval: a row for each policy, best first."""
-    document = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))
-    meta, groups = (
-        document["meta"],
-        {info["instance"]: info["group"] for info in document["meta"]["instances"]},
-    )
+    document = _stored(name)
+    meta = document["meta"]
+    groups = {info["instance"]: info["group"] for info in meta["instances"]}
     gaps: dict[str, dict[str, list[float]]] = {}
     seconds: dict[str, list[float]] = {}
     for row in document["rows"]:
@@ -208,21 +204,62 @@ def results_minimalloc() -> str:
     return f"{table(header, rows)}\n\nPeak / capacity. {_provenance(document)}"
 
 
-def results_guillotine() -> str:
-    """Mean gaps on perfect packings, from the stored evaluation."""
-    document = _stored("memory_allocation_guillotine")
+def results_gap(name: str) -> str:
+    """Mean gap to the optimum of each policy and, in pairs, against the best rule or heuristic, from a stored evaluation.
+
+    Instances whose optimum is 0 have no gap and are left out.
+    """
+    document = _stored(name)
     gaps: dict[str, list[float]] = {}
     seconds: dict[str, list[float]] = {}
     for row in document["rows"]:
-        gaps.setdefault(row["policy"], []).append(row["gap_pct"])
+        if row["gap_pct"] is not None and np.isfinite(row["gap_pct"]):
+            gaps.setdefault(row["policy"], []).append(row["gap_pct"])
         seconds.setdefault(row["policy"], []).append(row["seconds"])
+    order = sorted(gaps, key=lambda policy: float(np.mean(gaps[policy])))
+    best = _best_rule(document, order)
     rows = []
-    for policy in sorted(gaps, key=lambda policy: float(np.mean(gaps[policy]))):
-        mean = mean_ci(gaps[policy])
-        cells = [f"{mean.estimate:.1f} [{mean.low:.1f}, {mean.high:.1f}]", f"{np.mean(seconds[policy]):.2g}"]
+    for policy in order:
+        mean, difference = mean_ci(gaps[policy]), paired_difference(gaps[policy], gaps[best])
+        cells = [f"{mean.estimate:.2f} [{mean.low:.2f}, {mean.high:.2f}]"]
+        cells += ["-" if policy == best else _signed(difference), f"{np.mean(seconds[policy]):.2g}"]
         rows.append([f"`{policy}`", *cells])
-    note = "Mean gap to the optimum, % [95 % bootstrap interval over instances]."
-    return f"{table(('policy', 'guillotine50, 10', 's / instance'), rows)}\n\n{note} {_provenance(document)}"
+    header = (
+        "policy",
+        f"mean gap, %, {len(gaps[best])} instances",
+        f"against `{best}`, points",
+        "s / instance",
+    )
+    note = "Means [95 % bootstrap interval over instances]."
+    return f"{table(header, rows)}\n\n{note} {_provenance(document)}"
+
+
+def results_across(*labelled: str) -> str:
+    """The learned policy against the best rule of each of several stored evaluations, given as `label=name`."""
+    rows = []
+    for label, _, name in (one.partition("=") for one in labelled):
+        document = _stored(name)
+        values: dict[str, list[float]] = {}
+        for row in document["rows"]:
+            values.setdefault(row["policy"], []).append(row["objective"])
+        best = _best_rule(document, sorted(values, key=lambda policy: float(np.mean(values[policy]))))
+        own = next(one["policy"] for one in document["meta"]["policies"] if one["kind"] == "learned")
+        ratio = 100.0 * (np.array(values[own]) / np.array(values[best]) - 1.0)
+        cells = [f"{np.mean(values[own]):.1f}", f"`{best}`", f"{np.mean(values[best]):.1f}"]
+        rows.append([label, *cells, _signed(mean_ci(ratio)), f"{(ratio < 0.0).sum()} of {ratio.size}"])
+    header = ("", f"`{own}`", "best rule", "the rule's", "difference, %", "better on")
+    what = f"Mean {document['meta']['objective']} and mean difference in pairs [95 % bootstrap interval over instances]"
+    return f"{table(header, rows)}\n\n{what}; each row has the rule that was best there. Last row: {_provenance(document)}"
+
+
+def _best_rule(document: Mapping[str, Any], order: Sequence[str]) -> str:
+    """The first policy of an order that neither learns nor solves."""
+    kinds = {one["policy"]: one["kind"] for one in document["meta"]["policies"]}
+    return next(policy for policy in order if kinds[policy] not in ("learned", "solver"))
+
+
+def _signed(interval: Interval) -> str:
+    return f"{interval.estimate:+.2f} [{interval.low:+.2f}, {interval.high:+.2f}]"
 
 
 def results_mapping(name: str, per_program: str = "") -> str:
@@ -287,14 +324,13 @@ def _provenance(document: Mapping[str, Any]) -> str:
 
 def results_objective(name: str) -> str:
     """Mean objective of each policy on the same instances, and how far it is from the best rule, from a stored evaluation."""
-    document = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))
+    document = _stored(name)
     meta = document["meta"]
     values: dict[str, list[float]] = {}
     for row in document["rows"]:
         values.setdefault(row["policy"], []).append(row["objective"])
-    learned = {one["policy"] for one in meta["policies"] if one["kind"] == "learned"}
     order = sorted(values, key=lambda policy: float(np.mean(values[policy])))
-    best = next(policy for policy in order if policy not in learned)
+    best = _best_rule(document, order)
     rows = []
     for policy in order:
         mean = mean_ci(values[policy])
@@ -313,6 +349,7 @@ def results_objective(name: str) -> str:
 SUMMARY: Final = (
     ("classic job shop", "LA and TA, 120", "jobshop_la_ta"),
     ("flexible job shop", "mk01-mk10", "flexible_jobshop_mk"),
+    ("single machine", "n = 20, 400", "tardiness_n20"),
     ("tasks on a chip", "streams at 75 us, 50", "soc_top_stream_75"),
     ("static allocation", "perfect packings, 10", "memory_allocation_guillotine"),
     ("static allocation", "MiniMalloc A, B, C", "memory_allocation_minimalloc"),
@@ -331,18 +368,19 @@ def results_summary() -> str:
             values.setdefault(row["policy"], []).append(row["objective"])
         best: dict[str, str] = {}
         for one in meta["policies"]:
-            policy, kind = one["policy"], "solver" if one["kind"] == "policy" else one["kind"]
+            policy, kind = one["policy"], "rule" if one["kind"] == "policy" else one["kind"]
             if one["samples"] > 1 or "search=" in policy:
                 kind += ", searching"
             if kind not in best or sign * np.mean(values[policy]) < sign * np.mean(values[best[kind]]):
                 best[kind] = policy
-        rule = values[best["rule"]]
+        rule = np.array(values[best["rule"]])
+        scored = rule != 0.0  # the others have no ratio
         cells = []
         for kind in ("learned", "learned, searching", "solver"):
             if kind not in best:
                 cells.append("-")
                 continue
-            change = mean_ci(list(100.0 * (np.array(values[best[kind]]) / np.array(rule) - 1.0)))
+            change = mean_ci(list(100.0 * (np.array(values[best[kind]])[scored] / rule[scored] - 1.0)))
             shown = "" if kind == "learned" else f"`{best[kind].replace('pretrained', '')}` "
             cells.append(f"{shown}{change.estimate:+.1f} [{change.low:+.1f}, {change.high:+.1f}]")
         aim = "higher" if sign < 0 else "lower"
@@ -351,14 +389,14 @@ def results_summary() -> str:
         "problem",
         "instances",
         "objective, better is",
-        "best rule",
+        "best rule or planner",
         "agent, one shot",
         "agent, samples or search",
         "solver",
     )
     note = (
-        "Mean change of the objective against the best rule on the same instances, % [95 % bootstrap interval over instances]; "
-        "one training seed each. Commands and rows: the families' pages and `benchmarks/results/`."
+        "Mean change of the objective against the best rule or planner on the same instances, % [95 % bootstrap interval over "
+        "instances]; one training seed each. Commands and rows: the families' pages and `benchmarks/results/`."
     )
     return f"{table(header, rows)}\n\n{note}"
 
@@ -457,7 +495,8 @@ PARTS: Final[dict[str, Callable[..., str]]] = {
     "results-speed": results_speed,
     "results-flexible": results_flexible,
     "results-minimalloc": results_minimalloc,
-    "results-guillotine": results_guillotine,
+    "results-gap": results_gap,
+    "results-across": results_across,
     "results-mapping": results_mapping,
     "speed": speed,
     "results-objective": results_objective,

@@ -7,6 +7,7 @@ from typing import Final
 from makespan.envs.blocking import registry as registry  # registers the solvers
 from makespan.envs.blocking import rules as rules  # registers the rules
 from makespan.envs.blocking.benchmark import INSTANCE_SETS, best_known, find_instances
+from makespan.envs.blocking.follow import OrderPolicy
 from makespan.envs.blocking.generator import generator_names, make_generator
 from makespan.envs.blocking.validator import lower_bound, validate
 from makespan.envs.core.family import Family
@@ -25,4 +26,5 @@ BLOCKING: Final = Family(
     validate=validate,
     mode="admission",
     rule_mode="greedy",
+    follow=OrderPolicy,
 )

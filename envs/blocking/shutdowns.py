@@ -124,7 +124,7 @@ def read_trace(path: str | Path) -> Int32Array:
                 rows.append([int(value) for value in row])
             except ValueError:
                 rows.append([])
-            if len(rows[-1]) != 3:
+            if len(rows[-1]) != 3 or max(map(abs, rows[-1])) >= 2**31:
                 raise InstanceFormatError(
                     f"{path}, line {reader.line_num}: {','.join(row)!r}; expected three whole numbers"
                 )

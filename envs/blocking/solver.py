@@ -12,17 +12,17 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from makespan.envs.blocking.follow import follow
 from makespan.envs.blocking.instance import BlockingShopInstance
 from makespan.envs.blocking.randomised import dispatch
 from makespan.envs.blocking.schedules import schedule_of
 from makespan.envs.blocking.validator import lower_bound, validate
-from makespan.envs.core.errors import InvalidInstanceError
 from makespan.envs.core.policy import Solution, Status
 from makespan.envs.core.schedule import Schedule
 
@@ -34,7 +34,10 @@ IntArray = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class CPSATSolver:
-    """OR-Tools' CP-SAT on the blocking job shop, with swaps and without; downtime only as stops within operations.
+    """OR-Tools' CP-SAT on the blocking job shop, with swaps and without.
+
+    Stops within operations are part of the model. Windows of downtime are not: the shop is planned without them, and the
+    plan's orders are followed as downtime comes, which nobody knew when it was made.
 
     One worker with a fixed seed is reproducible unless the time limit cuts it off; several workers are not.
 
@@ -55,17 +58,13 @@ class CPSATSolver:
             instance: The shop.
             time_limit_s: Wall-clock seconds, model building included.
             seed: Seed of the search.
-
-        Raises:
-            InvalidInstanceError: Machines are down at given times, which the model does not know.
         """
         if not time_limit_s > 0:
             raise ValueError(f"time_limit_s: {time_limit_s}; expected seconds > 0")
         if instance.down.size:
-            raise InvalidInstanceError(
-                f"instance {instance.name!r}: windows of downtime; cp_sat supports stops within operations only, "
-                "try randomised_dispatch"
-            )
+            plan = self.solve(replace(instance, down=instance.down[:0]), time_limit_s, seed)
+            schedule = follow(instance, plan.schedule)
+            return Solution(schedule, validate(instance, schedule), lower_bound(instance), "feasible")
         began = time.monotonic()
         first = dispatch(instance, noise=0.3, runs=64, seed=seed)
         upper, lower = validate(instance, first), lower_bound(instance)

@@ -1,4 +1,7 @@
-"""Heuristics that plan a whole sequence at the start of an episode, as policies. They see processing times and due dates only."""
+"""Policies that plan when an episode starts: sequences of heuristics, and the optimal choice in every state.
+
+They see processing times and due dates only.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from numpy.typing import NDArray
 from makespan.envs.core.graph import GraphSchema, Observation
 from makespan.envs.tardiness.heuristics import construct, wilkerson_irwin
 from makespan.envs.tardiness.instance import TardinessInstance
+from makespan.envs.tardiness.solver import best_choice, table_of_rests
 
 
 class SequencePolicy:
@@ -64,3 +68,32 @@ class AugmentedMDDC(SequencePolicy):
     def plan(self, instance: TardinessInstance) -> NDArray[np.int64]:
         """The sequence of jobs (num_jobs,)."""
         return construct(instance.processing, instance.due, True, True)
+
+
+class Optimal:
+    """The optimal next job in every state, whoever took the decisions before; at most 25 jobs.
+
+    Args:
+        schema: The decision graph's schema.
+        seed: Unused.
+    """
+
+    def __init__(self, schema: GraphSchema, seed: int = 0) -> None:
+        self._slots: dict[int, tuple[TardinessInstance, NDArray[np.int32]]] = {}
+
+    def begin(self, instances: Sequence[TardinessInstance], slots: NDArray[np.int64]) -> None:
+        """Solve `instances`, which start anew in `slots`, from every state; 2^num_jobs numbers of 4 bytes each."""
+        for instance, slot in zip(instances, slots.tolist(), strict=True):
+            self._slots[slot] = instance, table_of_rests(instance)
+
+    def act(self, observation: Observation) -> NDArray[np.int64]:
+        """An optimal job in each slot (B,)."""
+        waiting = observation["action_mask"] > 0
+        actions = np.zeros(len(waiting), np.int64)
+        for slot, row in enumerate(waiting):
+            instance, table = self._slots[slot]
+            jobs = np.flatnonzero(row)
+            now = int(instance.processing.sum()) - int(instance.processing[jobs].sum())
+            members = sum(1 << job for job in jobs.tolist())
+            actions[slot] = best_choice(instance.processing, instance.due, table, members, now)
+        return actions

@@ -99,5 +99,6 @@ for _name, _citation, _class in (
     ("wilkerson_irwin", "Wilkerson & Irwin (1971), Management Science 17(12)", "WilkersonIrwin"),
     ("augmented_mdd", "Bean & Hall (1985); moves to the end after each append", "AugmentedMDD"),
     ("augmented_mddc", _MDDC, "AugmentedMDDC"),
+    ("optimal", "Held & Karp (1962); Lawler (1964): in every state", "Optimal"),
 ):
     register_policy(FAMILY, _name, _citation, f"makespan.envs.tardiness.policies:{_class}")

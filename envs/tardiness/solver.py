@@ -29,10 +29,8 @@ def schedule_of(instance: TardinessInstance, sequence: Int64Array) -> Schedule:
 
 
 @njit(cache=True, nogil=True)
-def _best_of_sets(
-    processing: NDArray[np.int32], due: NDArray[np.int32], best: NDArray[np.int32]
-) -> Int64Array:
-    """Fill `best` (2^n,): smallest total tardiness of each set of jobs run first; returns an optimal sequence."""
+def best_of_rest(processing: NDArray[np.int32], due: NDArray[np.int32], best: NDArray[np.int32]) -> None:
+    """Fill `best` (2^n,): smallest total tardiness of each set of jobs (bit j: job j) that is run last."""
     n = processing.size
     half = (n + 1) // 2
     low, high = np.zeros(1 << half, np.int64), np.zeros(1 << (n - half), np.int64)
@@ -42,30 +40,62 @@ def _best_of_sets(
             while not members >> job & 1:
                 job += 1
             part[members] = part[members & (members - 1)] + processing[offset + job]
+    total = low[-1] + high[-1]
     best[0] = 0
     for members in range(1, best.size):
-        end = low[members & (low.size - 1)] + high[members >> half]
+        now = total - low[members & (low.size - 1)] - high[members >> half]
         value = np.int64(2**31 - 1)
         for job in range(n):
             bit = 1 << job
             if members & bit:
-                value = min(value, best[members ^ bit] + max(0, end - due[job]))
+                value = min(value, best[members ^ bit] + max(0, now + processing[job] - due[job]))
         best[members] = value
-    sequence, members = np.zeros(n, np.int64), best.size - 1
-    for place in range(n - 1, -1, -1):
-        end = low[members & (low.size - 1)] + high[members >> half]
-        for job in range(n):
-            bit = 1 << job
-            if members & bit and best[members] == best[members ^ bit] + max(0, end - due[job]):
-                sequence[place] = job
-                members ^= bit
-                break
-    return sequence
+
+
+@njit(cache=True, nogil=True)
+def best_choice(
+    processing: NDArray[np.int32], due: NDArray[np.int32], best: NDArray[np.int32], members: int, now: int
+) -> int:
+    """The job of a set run last that is optimal at its head; of several the one of smallest modified due date, then the shortest.
+
+    The ties are broken by what a dispatcher sees, so that whoever imitates the choices can learn how.
+    """
+    chosen, value, modified = -1, 0, 0
+    for job in range(processing.size):
+        bit = 1 << job
+        if not members & bit:
+            continue
+        own = best[members ^ bit] + max(0, now + processing[job] - due[job])
+        own_modified = max(now + processing[job], due[job])
+        better = chosen < 0 or own < value
+        if not better and own == value:
+            better = own_modified < modified or (
+                own_modified == modified and processing[job] < processing[chosen]
+            )
+        if better:
+            chosen, value, modified = job, own, own_modified
+    return chosen
+
+
+def table_of_rests(instance: TardinessInstance) -> NDArray[np.int32]:
+    """Smallest total tardiness (2^n,) of each set of an instance's jobs (bit j: job j) that is run last.
+
+    Raises:
+        InvalidInstanceError: There are more than 25 jobs, or a total tardiness that does not fit 31 bits.
+    """
+    if instance.num_jobs > MOST_JOBS:
+        raise InvalidInstanceError(f"{instance.num_jobs} jobs; dynamic programming takes at most {MOST_JOBS}")
+    worst = int((int(instance.processing.sum()) - np.minimum(instance.due, 0).astype(np.int64)).sum())
+    if worst >= 2**31:
+        raise InvalidInstanceError(f"total tardiness up to {worst}; dynamic programming takes less than 2^31")
+    best = np.zeros(1 << instance.num_jobs, np.int32)
+    best_of_rest(instance.processing, instance.due, best)
+    return best
 
 
 @dataclass(frozen=True)
 class DynamicProgrammingSolver:
-    """Held & Karp (1962), Lawler (1964): the best order of each set of jobs that may come first; at most 25 jobs."""
+    """Held & Karp (1962), Lawler (1964): the best order of each set of jobs that may come last; at most 25 jobs."""
 
     def solve(self, instance: TardinessInstance, time_limit_s: float = 60.0, seed: int = 0) -> Solution:
         """An optimal sequence.
@@ -78,17 +108,13 @@ class DynamicProgrammingSolver:
         Raises:
             InvalidInstanceError: There are more jobs, or a total tardiness that does not fit 31 bits.
         """
-        if instance.num_jobs > MOST_JOBS:
-            raise InvalidInstanceError(
-                f"{instance.num_jobs} jobs; dynamic programming takes at most {MOST_JOBS}"
-            )
-        worst = int((int(instance.processing.sum()) - np.minimum(instance.due, 0).astype(np.int64)).sum())
-        if worst >= 2**31:
-            raise InvalidInstanceError(
-                f"total tardiness up to {worst}; dynamic programming takes less than 2^31"
-            )
-        best = np.zeros(1 << instance.num_jobs, np.int32)
-        schedule = schedule_of(instance, _best_of_sets(instance.processing, instance.due, best))
+        best = table_of_rests(instance)
+        members, now, sequence = best.size - 1, 0, np.zeros(instance.num_jobs, np.int64)
+        for place in range(instance.num_jobs):
+            job = best_choice(instance.processing, instance.due, best, members, now)
+            sequence[place] = job
+            members, now = members ^ 1 << job, now + int(instance.processing[job])
+        schedule = schedule_of(instance, sequence)
         value = validate(instance, schedule)
         return Solution(schedule, value, value, "optimal")
 

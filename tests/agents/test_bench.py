@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from makespan.agents import bench_memory
+from makespan.agents import bench_blocking, bench_memory, bench_tardiness
 from makespan.agents.bench import Contestant, Timing, measure, table
 from makespan.agents.bench_jobshop import contestants
 from makespan.envs.core.errors import UnknownNameError
@@ -64,3 +64,19 @@ def test_memory_contestants_count_every_decision() -> None:
     assert mapping["env.step, full observation, live", 1].build()() == 253
     with pytest.raises(UnknownNameError, match="mapping"):
         bench_memory.contestants(["7x7"])
+
+
+def test_shop_contestants_count_every_decision() -> None:
+    """Without waiting, 36 operations are 36 decisions and 20 jobs are 20; the job shop is the reference of both families."""
+    ours = {(c.name, c.num_envs): c for c in bench_blocking.contestants(["6x6"])}
+    assert ours["greedy, no swap: env.step, full observation, live", 1].build()() == 36
+    assert (
+        ours["greedy, swap: env.step, full observation, copied", 1].build()() <= 36
+    )  # swaps are no decisions
+    assert ours["wait, swap, shutdowns: env.step, full observation, live", 1].build()() > 36
+    assert ours["job shop: batch, full observation", 64].reference == "job shop, batch"
+    machine = {(c.name, c.num_envs): c for c in bench_tardiness.contestants(["20"])}
+    assert machine["single machine: env.step, full observation, live", 1].build()() == 20
+    assert machine["single machine: batch, rule mdd", 64].build()() % 64 == 0
+    with pytest.raises(UnknownNameError, match="6x6"):
+        bench_blocking.contestants(["7x7"])

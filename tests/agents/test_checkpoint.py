@@ -178,7 +178,8 @@ def test_random_states_come_back(tmp_path: Path) -> None:
 
 def test_pretrained_by_name_or_id(monkeypatch: pytest.MonkeyPatch) -> None:
     """Guards the lookup of shipped agents by environment id, and its message."""
-    monkeypatch.setattr(checkpoint, "pretrained_names", lambda: ["flexible_jobshop", "jobshop"])
+    monkeypatch.setattr(checkpoint, "pretrained_names", lambda: ["blocking", "flexible_jobshop", "jobshop"])
+    assert pretrained_path("makespan/BlockingJobShop-v0").name == "blocking.pt"  # the family's name
     assert pretrained_path("jobshop").name == "jobshop.pt"
     assert pretrained_path("makespan/JobShop-v0").name == "jobshop.pt"
     assert pretrained_path("makespan/FlexibleJobShop-v0").name == "flexible_jobshop.pt"

@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from blocking_shops import play
 
 from makespan.envs.blocking.benchmark import INSTANCE_SETS, best_known, find_instances, load_instance
+from makespan.envs.blocking.engine import BlockingShopEngine
 from makespan.envs.blocking.generator import (
     BenchmarkBlockingShop,
     RotatingShop,
@@ -19,6 +21,7 @@ from makespan.envs.blocking.generator import (
     make_generator,
 )
 from makespan.envs.blocking.instance import BlockingShopInstance
+from makespan.envs.blocking.validator import validate
 from makespan.envs.core.errors import InstanceFormatError, InvalidInstanceError, UnknownNameError
 from makespan.envs.jobshop.benchmark import load_instance as classic
 from makespan.envs.jobshop.instance import ShopInstance
@@ -178,17 +181,67 @@ def test_streams_are_their_own() -> None:
     assert often[0, 0] < rare[0, 0]
 
 
+def traced(path: Path, text: str, **more: Any) -> BlockingShopInstance:
+    """A shop under the windows of a file."""
+    path.write_text(text)
+    generator = UniformBlockingShop(shutdown="trace", trace=str(path), **more)
+    return generator.sample(np.random.default_rng(0))
+
+
 def test_trace(tmp_path: Path) -> None:
-    """Windows can be given in a file; a malformed one names its line."""
-    path = tmp_path / "down.csv"
-    path.write_text("machine,start,end\n0,3,9\n5,1,2\n")
-    shop = UniformBlockingShop(shutdown="trace", trace=str(path)).sample(np.random.default_rng(0))
-    assert shop.down.tolist() == [[0, 3, 9], [5, 1, 2]]
-    path.write_text("machine,start,end\n0,3\n")
-    with pytest.raises(InstanceFormatError, match="line 2: '0,3'; expected three whole numbers"):
-        UniformBlockingShop(shutdown="trace", trace=str(path)).sample(np.random.default_rng(0))
+    """Windows given in a file become the shop's, whatever their order, and the simulator keeps them."""
+    shop = traced(tmp_path / "down.csv", "machine,start,end\n5,1,2\n0,30,90\n0,3,9\n")
+    assert shop.down.tolist() == [[0, 3, 9], [0, 30, 90], [5, 1, 2]]
+    engine = BlockingShopEngine(
+        1, num_jobs=6, num_operations=36, num_machines=6, admission="wait", skip_forced=True
+    )
+    engine.load(0, shop)
+    play(engine, np.random.default_rng(0))
+    schedule = engine.schedule(0)
+    assert validate(shop, schedule) == engine.objective(0)
+    down = [row for row, kind in enumerate(schedule.kinds) if kind == "down"]
+    assert [(schedule.resource[r], schedule.start[r], schedule.end[r]) for r in down] == [
+        (0, 3, 9),
+        (0, 30, 90),
+        (5, 1, 2),
+    ]
+    empty = traced(tmp_path / "none.csv", "machine,start,end\n")
+    assert empty == UniformBlockingShop().sample(np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "message"),
+    [
+        ("machine,start,end\n0,3\n", InstanceFormatError, "line 2: '0,3'; expected three whole numbers"),
+        ("machine,start,end\n0,3,9\n0,x,11\n", InstanceFormatError, "line 3: '0,x,11'; expected three"),
+        ("machine,start,end\n0,3,99999999999\n", InstanceFormatError, "line 2: '0,3,99999999999'"),
+        (
+            "machine,begin,end\n",
+            InstanceFormatError,
+            "line 1: 'machine,begin,end'; expected machine,start,end",
+        ),
+        ("", InstanceFormatError, "line 1: ''; expected machine,start,end"),
+        ("machine,start,end\n6,3,9\n", InvalidInstanceError, r"machines 6..6; expected 0..5"),
+        ("machine,start,end\n0,9,3\n", InvalidInstanceError, "starts before 0 or is empty"),
+        ("machine,start,end\n0,3,9\n0,5,12\n", InvalidInstanceError, "overlap or touch"),
+    ],
+)
+def test_malformed_traces(text: str, error: type[Exception], message: str, tmp_path: Path) -> None:
+    """A malformed file names its line; windows that contradict the shop name what was expected."""
+    with pytest.raises(error, match=message):
+        traced(tmp_path / "down.csv", text)
+
+
+def test_trace_needs_a_file(tmp_path: Path) -> None:
+    """A trace without a file, a file without the law, and a file that is not there are errors."""
     with pytest.raises(ValueError, match="a file belongs to 'trace'"):
         UniformBlockingShop(shutdown="trace")
+    with pytest.raises(ValueError, match="a file belongs to 'trace'"):
+        UniformBlockingShop(shutdown="per_step", trace="down.csv")
+    with pytest.raises(FileNotFoundError, match=r"gone\.csv"):
+        UniformBlockingShop(shutdown="trace", trace=str(tmp_path / "gone.csv")).sample(
+            np.random.default_rng(0)
+        )
 
 
 def test_benchmark_generator_interrupts_the_literature() -> None:

@@ -136,6 +136,32 @@ def test_dynamic_programming_is_exact() -> None:
         DynamicProgrammingSolver().solve(small(rng, 26))
 
 
+def best_completion(instance: TardinessInstance, first: list[int]) -> int:
+    """Smallest total tardiness of all sequences that begin with the given jobs, all orders tried."""
+    rest = [job for job in range(instance.num_jobs) if job not in first]
+    orders = (np.array([*first, *order]) for order in itertools.permutations(rest))
+    return min(total_tardiness(instance.processing, instance.due, o, len(o)) for o in orders)
+
+
+def test_optimal_policy_is_optimal_in_every_state() -> None:
+    """After random first jobs it goes on as well as the best of all orders; and it takes its choices among equals by due date."""
+    rng = np.random.default_rng(4)
+    for _ in range(20):
+        instance = small(rng, 7)
+        engine = TardinessEngine(1, num_jobs=7, skip_forced=False)
+        engine.load(0, instance)
+        policy = policies_of("tardiness")["optimal"].load(engine.schema)
+        policy.begin([instance], np.array([0]))  # type: ignore[attr-defined]
+        first = rng.permutation(7)[: int(rng.integers(0, 4))].tolist()
+        for job in first:
+            engine.step(np.array([job]))
+        while not engine.outcome.terminated[0]:
+            engine.step(policy.act(engine.observation))
+        assert engine.objective(0) == best_completion(instance, first)
+    easy = TardinessInstance(np.array([3, 3, 3]), np.array([90, 20, 50]), "nobody late")
+    assert sequence_of("optimal", easy) == [1, 2, 0]
+
+
 def test_toy_and_known_optimum() -> None:
     """The toy's optimum is 5 by hand; where all are late, SPT, MDD and MDDC are optimal."""
     toy = ToyMachine()
@@ -397,6 +423,6 @@ def test_files_and_errors(tmp_path: Path) -> None:
 def test_registry() -> None:
     """The rules of the literature are there, EDDC is not, and the solvers load."""
     assert set(rules_of("tardiness")) == {"edd", "spt", "slack", "mdd", "atc", "mddc", "psk"}
-    assert set(policies_of("tardiness")) == {"wilkerson_irwin", "augmented_mdd", "augmented_mddc"}
+    assert set(policies_of("tardiness")) == {"wilkerson_irwin", "augmented_mdd", "augmented_mddc", "optimal"}
     for entry in solvers_of("tardiness").values():
         assert hasattr(entry.load(), "solve")
