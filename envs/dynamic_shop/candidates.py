@@ -78,10 +78,11 @@ def write_candidates(shops: Shops, graph: Graph, b: int, may_wait: bool) -> None
             x, score = graph.candidate_x[b, a], graph.score
             _write_candidate(shops, graph, b, a, longest, earliest)
             x[11] = np.float32(np.exp(score[a, _WSPT] - wspt))
-            x[13] = np.float32(max(-20.0, score[a, _ATC] - atc))
-            x[12] = np.float32(np.exp(score[a, _ATC] - atc))
-            x[14] = np.float32(score[a, _COVERT] / covert) if covert > 0.0 else np.float32(0.0)
-            x[15] = clip((score[a, _MDD] - mdd) / unit)
+            x[12] = np.float32(max(-20.0, score[a, _WSPT] - wspt))
+            x[14] = np.float32(max(-20.0, score[a, _ATC] - atc))
+            x[13] = np.float32(np.exp(score[a, _ATC] - atc))
+            x[15] = np.float32(score[a, _COVERT] / covert) if covert > 0.0 else np.float32(0.0)
+            x[16] = clip((score[a, _MDD] - mdd) / unit)
             graph.written[b, a] = 1
     if may_wait:
         graph.candidate_x[b, choices, _WAIT] = np.float32(mask[b, choices])
@@ -113,9 +114,7 @@ def _score(shops: Shops, graph: Graph, b: int, a: int, mean: float) -> None:
 
 
 @borrowing_kernel
-def _write_candidate(
-    shops: Shops, graph: Graph, b: int, a: int, longest: int, earliest: int
-) -> None:
+def _write_candidate(shops: Shops, graph: Graph, b: int, a: int, longest: int, earliest: int) -> None:
     clock, slot, machine, width = shops.clock, shops.slot, shops.machine, shops.option.shape[2]
     index, x, unit, now = graph.candidate_index[b, a], graph.candidate_x[b, a], clock[b, UNIT], clock[b, NOW]
     num_slots, s, k = slot.shape[1], a // width, a % width
@@ -138,10 +137,10 @@ def _write_candidate(
     x[7] = clip(slack / unit)
     x[8] = np.float32(slack / max(1, abs(slack) + p + tail))
     x[9] = 1.0 if slack < 0 else 0.0
-    x[16] = clip((slot[b, s, SINCE] - earliest) / unit)
-    x[17] = np.float32(machine[b, m, QUEUE] / num_slots)
-    x[18] = clip(machine[b, m, LOAD] / unit)
-    x[19] = clip(machine[b, m, INCOMING] / unit)
+    x[17] = clip((slot[b, s, SINCE] - earliest) / unit)
+    x[18] = np.float32(machine[b, m, QUEUE] / num_slots)
+    x[19] = clip(machine[b, m, LOAD] / unit)
+    x[20] = clip(machine[b, m, INCOMING] / unit)
     x[_LAST] = 1.0 if o + 1 == last else 0.0
     ahead, route = _write_next(shops, graph, b, a, o + 1, last)
     x[10] = clip((slack - route) / unit)

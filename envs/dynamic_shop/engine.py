@@ -230,7 +230,9 @@ class DynamicShopEngine(SlotEngine):
         needed = (num_jobs, total_operations, num_windows)
         if all(one <= limit for one, limit in zip(needed, limits[3:], strict=True)):
             return
-        grown = [limit if one <= limit else one + one // 4 for one, limit in zip(needed, limits[3:], strict=True)]
+        grown = [
+            limit if one <= limit else one + one // 4 for one, limit in zip(needed, limits[3:], strict=True)
+        ]
         self._limits = Limits(*limits[:3], *grown)
         old, self._shops = self._shops, make_shops(len(self.loaded), self._limits)
         for key, array in old._asdict().items():
@@ -274,9 +276,7 @@ class DynamicShopEngine(SlotEngine):
         return schedule_of(instance, rows[:, START], rows[:, CHOICE], self.now(slot))
 
     def _fit(self, token: Token) -> None:
-        job, operation, window = (
-            token[Shops._fields.index(key)] for key in ("job", "operation", "window")
-        )
+        job, operation, window = (token[Shops._fields.index(key)] for key in ("job", "operation", "window"))
         self._make_room(job.shape[0] - 1, operation.shape[0], window.shape[1])
 
     def _arguments(self) -> dict[str, Any]:

@@ -62,12 +62,12 @@ class DynamicJobShopEnv(SchedulingEnv):
 
     ## Observation Space
     The decision graph (`env.unwrapped.schema`): operations and jobs in the shop (they come and go), machine and system nodes,
-    precedence, eligibility and frontier edges, candidates, `action_mask`, and `critic_x`, what is to come, for critics only. A job
-    that finds no free slot waits outside, in the order of arrival, until one is free.
+    precedence, eligibility and frontier edges, candidates, `action_mask`, and `critic_x`, what is to come, for critics only. A
+    job that finds no free slot waits outside, in the order of arrival, until one is free.
 
     ## Rewards
-    The fall of the expected objective since the last decision, over a constant of the instance; the expected objective is the cost
-    of counted jobs that are done, plus that of those in the shop if they never waited again, by the forecasts. The
+    The fall of the expected objective since the last decision, over a constant of the instance; the expected objective is the
+    cost of counted jobs that are done, plus that of those in the shop if they never waited again, by the forecasts. The
     return is exactly -objective / scale; objective "tardiness" (total weighted tardiness, scale: u * sum of weights),
     "flow_time" (total flow time, scale: u * counted jobs) or "makespan" (latest completion, scale: u * counted jobs), where u is
     the mean forecast of an operation. Steps tell the time they took in u (`info["elapsed"]`).

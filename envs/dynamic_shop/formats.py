@@ -1,8 +1,8 @@
 """Files of dynamic shops: the suite's JSON, which keeps everything.
 
-It holds `kind` "makespan/dynamic-shop", `version`, `name`, `objective`, `warm_up`, `cool_down`, `due`, `weight`, `down` (a list of
-[machine, start, end]), `realised` (a list for each operation, true durations on its eligible machines; empty: the forecasts) and
-`shop`, the job shop in the suite's JSON, whose release dates are the arrivals.
+It holds `kind` "makespan/dynamic-shop", `version`, `name`, `objective`, `warm_up`, `cool_down`, `due`, `weight`, `down` (a list
+of [machine, start, end]), `realised` (a list for each operation, true durations on its eligible machines; empty: the
+forecasts) and `shop`, the job shop in the suite's JSON, whose release dates are the arrivals.
 """
 
 from __future__ import annotations

@@ -100,7 +100,7 @@ class PoissonShop:
     num_jobs: int = 130
     num_machines: int = 5
     utilisation: float = 0.9
-    tightness: float = 4.0
+    tightness: float = 3.0
     warm_up: int = 20
     cool_down: int = 10
     objective: str = "tardiness"
@@ -248,9 +248,7 @@ class ToyShop:
 
     def sample(self, rng: np.random.Generator | None = None) -> DynamicShopInstance:
         """The toy, always the same."""
-        shop = ShopInstance.from_jobs(
-            [[(0, 4), (1, 3)], [(0, 3)], [(1, 5)]], release=[0, 1, 2], name="toy"
-        )
+        shop = ShopInstance.from_jobs([[(0, 4), (1, 3)], [(0, 3)], [(1, 5)]], release=[0, 1, 2], name="toy")
         return DynamicShopInstance(shop, np.array([9, 6, 8]), np.array([1, 3, 1]))
 
 

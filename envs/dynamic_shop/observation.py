@@ -16,11 +16,12 @@ from makespan.envs.core.graph import CandidateType, EdgeType, Feature, GraphSche
 F32 = NDArray[np.float32]
 I32 = NDArray[np.int32]
 
-LOOKAHEAD: Final = 3.0
-"""k of ATC and COVERT: how many mean processing times before it is critical a job begins to count (Vepsalainen & Morton)."""
+LOOKAHEAD: Final = 2.0
+"""k of the ATC and COVERT indices shown: how many mean processing times before it is critical a job begins to count. Like `LEAD`
+it was chosen on draws of the generator `dynamic`; Vepsalainen & Morton (1987) have k = 3, b = 2 for ATC."""
 
-LEAD: Final = 2.0
-"""b of ATC and COVERT: expected wait of a later operation, in units of its processing time (Vepsalainen & Morton)."""
+LEAD: Final = 1.0
+"""b of the indices shown: expected wait of a later operation, in units of its processing time."""
 
 # u is the instance's unit of time: the mean forecast of an operation.
 OPERATION_FEATURES: Final = (
@@ -76,8 +77,11 @@ CANDIDATE_FEATURES: Final = (
     Feature("slack", "(due date - now - forecast - tail) / u", low=-100.0),
     Feature("urgency", "slack / (|slack| + forecast + tail)", low=-1.0, high=1.0),
     Feature("late", "1 if the slack is negative", high=1.0),
-    Feature("congested_slack", "slack less the work before the machines of the later operations, / u", low=-100.0),
+    Feature(
+        "congested_slack", "slack less the work before the machines of the later operations, / u", low=-100.0
+    ),
     Feature("wspt", "(weight / forecast) / largest among the candidates", high=1.0),
+    Feature("wspt_log", "its logarithm", low=-20.0, high=0.0),
     Feature("atc", "ATC index / largest among the candidates", high=1.0),
     Feature("atc_log", "its logarithm", low=-20.0, high=0.0),
     Feature("covert", "COVERT index / largest among the candidates", high=1.0),

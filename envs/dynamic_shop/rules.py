@@ -1,8 +1,8 @@
 """Dispatching rules of the dynamic shop; each is a priority, and the smallest is served, never a wait.
 
-t is the time, p the forecast of the operation on the machine, P that of the job's work from this operation on, T that of the whole
-job, d its due date, r its arrival, w its weight; S = d - t - P is the slack. Ties go to the job that has arrived first, among its
-machines to the fastest.
+t is the time, p the forecast of the operation on the machine, P that of the job's work from this operation on, T that of the
+whole job, d its due date, r its arrival, w its weight; S = d - t - P is the slack. Ties go to the job that has arrived
+first, among its machines to the fastest.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def critical_ratio(c: CandidateView) -> Priorities:
 
 @_rule("covert", f"Carroll (1965); weighted as in {VEPSALAINEN}")
 def cost_over_time(c: CandidateView) -> Priorities:
-    """Largest (w / p) max(0, 1 - max(0, S) / (k b P)), k = 3, b = 2: expected cost of delay over time."""
+    """Largest (w / p) max(0, 1 - max(0, S) / (k b P)), k b = 2: expected cost of delay over time."""
     expected = LOOKAHEAD * LEAD * np.maximum(1.0, c["remaining_work"])
     urgency = np.maximum(0.0, 1.0 - np.maximum(0.0, _slack(c)) / expected)
     return -_ratio(c["job_weight"], c["processing_time"]) * urgency
@@ -121,6 +121,12 @@ def _atc(c: CandidateView, lookahead: float, lead: float) -> Priorities:
 @_rule("atc", VEPSALAINEN)
 def apparent_tardiness_cost(c: CandidateView) -> Priorities:
     """Largest (w / p) exp(-max(0, S - b (P - p)) / (k mean p)), k = 3, b = 2, the mean over the candidates."""
+    return _atc(c, 3.0, 2.0)
+
+
+@_rule("atc_tuned", f"{VEPSALAINEN}; k and b chosen on draws of the generator `dynamic`")
+def apparent_tardiness_cost_tuned(c: CandidateView) -> Priorities:
+    """As `atc` with k = 2, b = 1."""
     return _atc(c, LOOKAHEAD, LEAD)
 
 

@@ -36,7 +36,9 @@ def schedule_of(instance: DynamicShopInstance, start: IntArray, choice: IntArray
         (job, task, machine, start, end), (nobody, nobody, down[:, 0], down[:, 1], down[:, 2]), strict=True
     )
     kinds = ("process",) * len(begun) + ("down",) * len(down)
-    return Schedule(*(np.concatenate(pair) for pair in columns), kind=kinds or ("process",), name=instance.name)
+    return Schedule(
+        *(np.concatenate(pair) for pair in columns), kind=kinds or ("process",), name=instance.name
+    )
 
 
 def completions(

@@ -19,7 +19,12 @@ _RUNS = 32  # runs side by side
 
 
 def dispatch(
-    instance: DynamicShopInstance, rule: str = "atc", *, noise: float = 0.0, runs: int = 1, seed: int = 0
+    instance: DynamicShopInstance,
+    rule: str = "atc_tuned",
+    *,
+    noise: float = 0.0,
+    runs: int = 1,
+    seed: int = 0,
 ) -> tuple[Schedule, float]:
     """The best schedule of some runs of a rule, machines never waiting, and its objective.
 
@@ -30,7 +35,9 @@ def dispatch(
         runs: Number of runs, side by side.
         seed: Seed of the noise.
     """
-    engine = DynamicShopEngine(runs, DynamicSize.of(instance), ask="shop" if instance.max_alternatives > 1 else "machine")
+    engine = DynamicShopEngine(
+        runs, DynamicSize.of(instance), ask="shop" if instance.max_alternatives > 1 else "machine"
+    )
     for slot in range(runs):
         engine.load(slot, instance)
     policy = RulePolicy(get_rule("dynamic_shop", rule), engine.schema, noise=noise, seed=seed)
@@ -53,7 +60,7 @@ class RandomisedDispatchSolver:
         noise: Sigma of the noise.
     """
 
-    rule: str = "wmod"
+    rule: str = "atc_tuned"
     noise: float = 0.2
 
     def solve(self, instance: DynamicShopInstance, time_limit_s: float = 1.0, seed: int = 0) -> Solution:

@@ -90,7 +90,9 @@ WINDOW: Final = 4  # first window that has not ended
 DOWN_BEFORE: Final = 5  # downtime before the operation in process began
 QUEUE: Final = 6  # jobs that wait and could be processed here
 QUEUE_WORK: Final = 7  # their durations here
-LOAD: Final = 8  # durations of all operations of present jobs not begun, shared evenly among eligible machines
+LOAD: Final = (
+    8  # durations of all operations of present jobs not begun, shared evenly among eligible machines
+)
 INCOMING: Final = 9  # the same of the next operations of jobs in process
 ASIDE: Final = 10  # 1: it waits for the next event
 BUSY: Final = 11  # work done by operations that have ended

@@ -55,10 +55,8 @@ def draw_durations(
         spread: On a further machine it takes U[1 - spread, 1 + spread] times as long as on the first.
     """
     count, width = machines.shape
-    if law == "uniform":
-        base = rng.integers(low, high + 1, count).astype(np.float64)
-    else:
-        base = rng.exponential((low + high) / 2, count)
+    uniform = law == "uniform"
+    base = rng.integers(low, high + 1, count) if uniform else rng.exponential((low + high) / 2, count)
     factor = np.ones((count, width))
     if width > 1:
         factor[:, 1:] = rng.uniform(1.0 - spread, 1.0 + spread, (count, width - 1))
@@ -89,8 +87,6 @@ def draw_noise(rng: np.random.Generator, durations: Int32Array, sigma: float) ->
     return np.where(durations > 0, realised, 0).astype(np.int32)
 
 
-def draw_breakdowns(
-    streams: list[np.random.Generator], horizon: int, mtbf: float, mttr: float
-) -> Int32Array:
+def draw_breakdowns(streams: list[np.random.Generator], horizon: int, mtbf: float, mttr: float) -> Int32Array:
     """Windows (n, 3) of machine, start, end, beginning before `horizon`: exponential up and repair times, at least 1 each."""
     return draw_windows(streams, horizon, mtbf, "exponential", RepairLaw("exponential", 1, 1, mttr))

@@ -111,7 +111,9 @@ def _by_operation(
         else:
             eligible = _options(instance, first[row.job] + row.task)
             if row.machine not in eligible:
-                violations.append(f"{row.label} runs on machine {row.machine}; expected one of {sorted(eligible)}")
+                violations.append(
+                    f"{row.label} runs on machine {row.machine}; expected one of {sorted(eligible)}"
+                )
             found[row.job, row.task] = row
     if not found and not violations:
         violations.append("no operation is scheduled")
@@ -183,9 +185,7 @@ def _overlap_violations(found: dict[tuple[int, int], _Row]) -> list[str]:
     return violations
 
 
-def _down_violations(
-    instance: DynamicShopInstance, rows: list[tuple[int, ...]], last: int
-) -> list[str]:
+def _down_violations(instance: DynamicShopInstance, rows: list[tuple[int, ...]], last: int) -> list[str]:
     """The "down" rows are the windows that begin before the last end."""
     expected = Counter((-1, -1, m, start, end) for m, start, end in instance.down.tolist() if start < last)
     found = Counter(rows)
