@@ -14,8 +14,8 @@ from makespan.envs.dynamic_shop.validator import lower_bound, validate
 
 
 def group(instance: DynamicShopInstance) -> str:
-    """Draws are summarised by what they were drawn from."""
-    stem, _, number = instance.name.rpartition("-")
+    """Draws are summarised by what they were drawn from: `dynamic-u90-3` without its number."""
+    stem, _, number = instance.name.replace("#", "-").rpartition("-")
     return stem if number.isdigit() else instance.name
 
 
