@@ -25,7 +25,11 @@ from makespan.envs.core.errors import UnknownNameError
 from makespan.envs.core.files import write_atomically
 
 PACKAGES: Final = ("makespan", "numpy", "numba", "gymnasium", "jssenv", "graph-jsp-env")
-FAMILIES: Final = {"jobshop": "makespan.agents.bench_jobshop", "memory": "makespan.agents.bench_memory"}
+FAMILIES: Final = {
+    "dynamic_shop": "makespan.agents.bench_dynamic_shop",
+    "jobshop": "makespan.agents.bench_jobshop",
+    "memory": "makespan.agents.bench_memory",
+}
 
 Play = Callable[[], int]
 
