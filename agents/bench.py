@@ -27,6 +27,7 @@ from makespan.envs.core.files import write_atomically
 PACKAGES: Final = ("makespan", "numpy", "numba", "gymnasium", "jssenv", "graph-jsp-env")
 FAMILIES: Final = {
     "blocking": "makespan.agents.bench_blocking",
+    "dynamic_shop": "makespan.agents.bench_dynamic_shop",
     "jobshop": "makespan.agents.bench_jobshop",
     "memory": "makespan.agents.bench_memory",
     "tardiness": "makespan.agents.bench_tardiness",

@@ -401,6 +401,39 @@ def results_summary() -> str:
     return f"{table(header, rows)}\n\n{note}"
 
 
+def results_total(name: str) -> str:
+    """Total objective of each policy over the same instances against the best rule's, from a stored evaluation.
+
+    Where single objectives may be next to nothing, ratios of totals say what ratios of single instances cannot.
+    """
+    document = _stored(name)
+    meta = document["meta"]
+    values: dict[str, list[float]] = {}
+    for row in document["rows"]:
+        values.setdefault(row["policy"], []).append(row["objective"])
+    learned = {one["policy"] for one in meta["policies"] if one["kind"] == "learned"}
+    order = sorted(values, key=lambda policy: float(np.mean(values[policy])))
+    best = np.array(values[next(policy for policy in order if policy not in learned)])
+    draws = np.random.default_rng(0).integers(len(best), size=(10_000, len(best)))
+    rows = []
+    for policy in order:
+        own = np.array(values[policy])
+        change = 100.0 * (own[draws].sum(axis=1) / best[draws].sum(axis=1) - 1.0)
+        low, high = np.percentile(change, [2.5, 97.5])
+        told = f"{100.0 * (own.sum() / best.sum() - 1.0):+.1f} [{low:+.1f}, {high:+.1f}]"
+        wins = f"{(own < best).sum()} / {(own == best).sum()} / {(own > best).sum()}"
+        is_best = bool((own == best).all())
+        rows.append([f"`{policy}`", f"{own.mean():.0f}", "-" if is_best else told, "-" if is_best else wins])
+    header = (
+        "policy",
+        f"mean {meta['objective']}",
+        "total against the best rule's, %",
+        "better / equal / worse",
+    )
+    note = f"{len(best)} instances, paired; ratio of the totals [95 % bootstrap interval over instances]. {_provenance(document)}"
+    return f"{table(header, rows)}\n\n{note}"
+
+
 def rules(family: str) -> str:
     """A family's rules with their sources."""
     rows = ([f"`{name}`", rule.description, rule.citation] for name, rule in rules_of(family).items())
@@ -500,6 +533,7 @@ PARTS: Final[dict[str, Callable[..., str]]] = {
     "results-mapping": results_mapping,
     "speed": speed,
     "results-objective": results_objective,
+    "results-total": results_total,
     "rules": rules,
     "solvers": solvers,
     "generators": generators,

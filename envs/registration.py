@@ -25,6 +25,7 @@ class EnvEntry:
 
 _JOBSHOP: Final = "makespan.envs.jobshop"
 _BLOCKING: Final = "makespan.envs.blocking"
+_DYNAMIC: Final = "makespan.envs.dynamic_shop"
 _TARDINESS: Final = "makespan.envs.tardiness"
 _SOC: Final = "makespan.envs.soc"
 _MEMORY: Final = "makespan.envs.memory"
@@ -48,6 +49,12 @@ ENVIRONMENTS: Final = (
         f"{_BLOCKING}.env:BlockingJobShopEnv",
         f"{_BLOCKING}.env:BlockingJobShopVectorEnv",
         f"{_BLOCKING}.family:BLOCKING",
+    ),
+    EnvEntry(
+        "makespan/DynamicJobShop-v0",
+        f"{_DYNAMIC}.env:DynamicJobShopEnv",
+        f"{_DYNAMIC}.env:DynamicJobShopVectorEnv",
+        f"{_DYNAMIC}.family:DYNAMIC_SHOP",
     ),
     EnvEntry(
         "makespan/SingleMachineTardiness-v0",

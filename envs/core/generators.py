@@ -68,7 +68,7 @@ class Catalogue(Generic[Made]):
 
         Args:
             name: One of `names()`.
-            **parameters: Fields of the generator's dataclass.
+            **parameters: Fields of the generator's dataclass; lists are taken for tuples.
 
         Raises:
             UnknownNameError: No generator has this name.
@@ -78,6 +78,7 @@ class Catalogue(Generic[Made]):
         if name not in self._classes:
             raise UnknownNameError("generator", name, self._classes)
         check_parameters(name, self._classes[name], parameters)
+        parameters = {k: tuple(v) if isinstance(v, list) else v for k, v in parameters.items()}
         return self._classes[name](**{**self._presets.get(name, {}), **parameters})
 
 

@@ -7,12 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from makespan.agents import bench_blocking, bench_memory, bench_tardiness
+from makespan.agents import bench_blocking, bench_dynamic_shop, bench_memory, bench_tardiness
 from makespan.agents.bench import Contestant, Timing, measure, table
 from makespan.agents.bench_jobshop import contestants
 from makespan.envs.core.errors import UnknownNameError
+from makespan.envs.dynamic_shop.env import DynamicJobShopEnv
 
 
 def test_command_writes_rows(tmp_path: Path) -> None:
@@ -80,3 +82,20 @@ def test_shop_contestants_count_every_decision() -> None:
     assert machine["single machine: batch, rule mdd", 64].build()() % 64 == 0
     with pytest.raises(UnknownNameError, match="6x6"):
         bench_blocking.contestants(["7x7"])
+
+
+def test_dynamic_contestants_count_every_decision() -> None:
+    """A run that is skipped nowhere takes as many decisions as operations begin in it; unknown sizes are refused."""
+    rows = {(c.name, c.num_envs): c for c in bench_dynamic_shop.contestants(["5 machines"])}
+    env = DynamicJobShopEnv(instance="dynamic-u90-0", skip_forced=False)
+    env.reset()
+    terminated = False
+    draws, decisions = np.random.default_rng(0).random(100_003), 0
+    while not terminated:
+        allowed = env.action_masks().nonzero()[0]
+        _, _, terminated, _, _ = env.step(allowed[int(draws[decisions] * allowed.size)])
+        decisions += 1
+    begun = sum(kind == "process" for kind in env.schedule().kinds)
+    assert rows["env.step, full observation, live", 1].build()() == decisions == begun
+    with pytest.raises(UnknownNameError, match="flexible"):
+        bench_dynamic_shop.contestants(["7x7"])
