@@ -26,6 +26,7 @@ class EnvEntry:
 _JOBSHOP: Final = "makespan.envs.jobshop"
 _BLOCKING: Final = "makespan.envs.blocking"
 _TARDINESS: Final = "makespan.envs.tardiness"
+_TRANSFER: Final = "makespan.envs.transfer_robot"
 _SOC: Final = "makespan.envs.soc"
 _MEMORY: Final = "makespan.envs.memory"
 _FLEET: Final = "makespan.envs.fleet"
@@ -54,6 +55,12 @@ ENVIRONMENTS: Final = (
         f"{_TARDINESS}.env:SingleMachineTardinessEnv",
         f"{_TARDINESS}.env:SingleMachineTardinessVectorEnv",
         f"{_TARDINESS}.family:TARDINESS",
+    ),
+    EnvEntry(
+        "makespan/TransferRobot-v0",
+        f"{_TRANSFER}.env:TransferRobotEnv",
+        f"{_TRANSFER}.env:TransferRobotVectorEnv",
+        f"{_TRANSFER}.family:TRANSFER_ROBOT",
     ),
     EnvEntry(
         "makespan/SoC-v0",
