@@ -1,18 +1,19 @@
 """Lower bounds of a transfer cell: the bottleneck among its stages and its robots, over a whole lot.
 
-Every bound holds for the process times that recipes promise, which the real ones never fall short of, and for all paths
-that robots may take. A hop is what a glass needs at least from the beginning of its unloading at one stage to the end of
+Every bound holds for the process times that recipes promise, which the real ones never fall short of, and for all ways
+that robots may go. A hop is what a glass needs at least from the beginning of its unloading at one stage to the end of
 its loading at the next.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from makespan.envs.transfer_robot.instance import TransferCell
+if TYPE_CHECKING:
+    from makespan.envs.transfer_robot.instance import TransferCell
 
 IntArray = NDArray[np.int64]
 
@@ -21,7 +22,7 @@ class Bounds(NamedTuple):
     """What the bounds are made of; times in time units, a hop l leads from level l to level l + 1 (0 is the port in)."""
 
     hop: IntArray  # (S + 1,), shortest unloading, way and loading
-    handling: IntArray  # (S + 1,), shortest unloading and loading, without the way
+    effort: IntArray  # (S + 1,), what a hop takes of a robot's time, times `max_hands`: a way is shared by full hands
     tail: IntArray  # (N, S + 1), from the beginning of hop l to the end of the last one
     own: IntArray  # (S,), shortest loading and unloading at a stage: what a chamber is occupied for beside the process
     after: IntArray  # (S,), from the end of unloading at a stage to the end of the last hop, for the fastest glass
@@ -46,20 +47,21 @@ def bounds_of(cell: TransferCell) -> Bounds:
     own = least_load[1:-1] + least_unload[1:-1]
     work = nominal + own
     after = carry[1:] + np.append((nominal[:, 1:] + tail[:, 2:]).min(axis=0), 0)
-    handling = least_unload[:-1] + least_load[1:]
+    hands = cell.max_hands
+    effort = np.array([(hands * (unload[:, None] + load) + travel)[pair].min() for pair in pairs])
     alone = cell.num_robots == 1 and cell.max_hands == 1
     gaps = _gaps(cell, stages) if alone else np.zeros(cell.num_stages, np.int64)
     start = np.maximum(cell.release, cell.travel[cell.home, 0].min())  # nobody can take it earlier
     glass = int((start + tail[:, 0]).max())
     head = (start[:, None] + np.cumsum(nominal + hop[:-1], axis=1) - nominal).min(axis=0) - least_load[1:-1]
     stage, stage_tact = _stage_bound(cell, head, work, after, gaps)
-    robot, robot_tact = _robot_bound(cell, stages, hop, handling, int(start[0]))
-    return Bounds(hop, handling, tail, own, after, max(glass, stage, robot), max(1, stage_tact, robot_tact))
+    robot, robot_tact = _robot_bound(cell, stages, hop, effort, int(start[0]))
+    return Bounds(hop, effort, tail, own, after, max(glass, stage, robot), max(1, stage_tact, robot_tact))
 
 
 def lower_bound(cell: TransferCell) -> int:
     """A quick lower bound on penalised makespan, in time units: the bottleneck's, as if no limit were violated."""
-    return bounds_of(cell).lower_bound
+    return cell.bounds.lower_bound
 
 
 def _stage_bound(
@@ -90,18 +92,15 @@ def _gaps(cell: TransferCell, stages: list[NDArray[np.int64]]) -> IntArray:
 
 
 def _robot_bound(
-    cell: TransferCell, stages: list[NDArray[np.int64]], hop: IntArray, handling: IntArray, start: int
+    cell: TransferCell, stages: list[NDArray[np.int64]], hop: IntArray, effort: IntArray, start: int
 ) -> tuple[int, int]:
-    """All handling shared by the robots; with one hand in all also the ways, laden and empty; and the tact.
+    """All effort shared by the robots, for one hand in all with the ways back to the next glass; and the tact.
 
     After a delivery a robot with one hand goes elsewhere, or waits for the process that it has just begun.
     """
-    hands = int(cell.hands.sum())
-    own = max(-(-int(handling.sum()) // cell.num_robots), -(-int(hop.sum()) // hands))
-    if hands > 1:
-        total = cell.num_glasses * int(handling.sum())
-        carried = cell.num_glasses * int(hop.sum())
-        return start + max(-(-total // cell.num_robots), -(-carried // hands)), own
+    shares = cell.max_hands * cell.num_robots
+    if shares > 1:
+        return start + -(-cell.num_glasses * int(effort.sum()) // shares), -(-int(effort.sum()) // shares)
     fastest = cell.process[cell.recipe].min(axis=0)
     empty = np.zeros(cell.num_stages + 1, np.int64)  # after each hop
     for level in range(1, cell.num_stages + 2):

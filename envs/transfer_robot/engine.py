@@ -14,7 +14,6 @@ from makespan.envs.core.kernels import borrowed, borrowing_kernel, kernel
 from makespan.envs.core.schedule import Schedule
 from makespan.envs.core.slots import SlotEngine, TimedOutcome
 from makespan.envs.transfer_robot import simulator as column
-from makespan.envs.transfer_robot.bounds import bounds_of
 from makespan.envs.transfer_robot.decisions import legal_actions, take
 from makespan.envs.transfer_robot.generator import CellSize
 from makespan.envs.transfer_robot.instance import TransferCell
@@ -175,6 +174,11 @@ class TransferEngine(SlotEngine):
         """Take one decision in each slot (B,); actions must be allowed, negative ones leave a slot untouched."""
         _step_batch(self._batch, actions)
 
+    @property
+    def state(self) -> Cells:
+        """The live state of all slots, for searches."""
+        return self._cells
+
     def objective(self, slot: int) -> float:
         """Latest arrival at the port out so far plus penalties, time units: the penalised makespan at the end."""
         clock = self._cells.clock[slot]
@@ -217,7 +221,7 @@ class TransferEngine(SlotEngine):
 def _write_cell(cells: Cells, b: int, cell: TransferCell) -> None:
     """Write an instance into slot b."""
     N, S, R, X = cell.num_glasses, cell.num_stages, cell.num_robots, cell.num_stations
-    parts, levels = bounds_of(cell), cell.levels
+    parts, levels = cell.bounds, cell.levels
     clock, station, level = cells.clock[b], cells.station[b], cells.level[b]
     clock[: column.INITIAL_BOUND + 1] = (
         N,
@@ -234,7 +238,7 @@ def _write_cell(cells: Cells, b: int, cell: TransferCell) -> None:
     level[:] = 0
     level[: S + 2, column.FIRST] = np.searchsorted(levels, np.arange(S + 2))
     level[: S + 2, column.LAST] = np.searchsorted(levels, np.arange(S + 2), side="right")
-    level[: S + 1, column.HOP], level[: S + 1, column.HANDLING] = parts.hop, parts.handling
+    level[: S + 1, column.HOP], level[: S + 1, column.EFFORT] = parts.hop, parts.effort
     level[1 : S + 1, column.AFTER] = parts.after
     level[1 : S + 1, column.OWN] = parts.own
     cells.robot[b, :R, column.AT], cells.robot[b, :R, column.HAND_COUNT] = cell.home, cell.hands

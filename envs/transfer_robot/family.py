@@ -11,6 +11,7 @@ from makespan.envs.transfer_robot import registry as registry  # registers the s
 from makespan.envs.transfer_robot import rules as rules  # registers the rules
 from makespan.envs.transfer_robot.benchmark import INSTANCE_SETS, find_instances
 from makespan.envs.transfer_robot.bounds import lower_bound
+from makespan.envs.transfer_robot.follow import MovesPolicy
 from makespan.envs.transfer_robot.generator import generator_names, make_generator
 from makespan.envs.transfer_robot.instance import TransferCell
 from makespan.envs.transfer_robot.schedules import resource_names
@@ -51,4 +52,5 @@ TRANSFER_ROBOT: Final = Family(
     rule_mode="ready",
     pictures={"gantt": chart},
     html=chart_page,
+    follow=MovesPolicy,
 )

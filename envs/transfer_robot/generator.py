@@ -51,9 +51,9 @@ class Generator(Protocol):
 class RailCell:
     """Stations along a rail, ports at its ends, chambers shared out among the stages at random.
 
-    Process times are set by what the robots can do: the slowest stage hands over a glass every `balance` times
-    sum(hops) / hands in all (twice that if there is only one hand, which has to come back empty), so that below 1 the robots
-    tend to be the bottleneck and above 1 the chambers. That time is called the pace below.
+    Process times are set by what the robots can do. The pace is 2 sum(hops) / hands in all, the time for a glass of hands that
+    come back empty from each hop; the slowest stage hands over a glass every `balance` paces, so that below 1 the robots tend
+    to be the bottleneck and above 1 the chambers.
 
     Attributes:
         num_glasses: Glasses of the lot.
@@ -97,7 +97,7 @@ class RailCell:
         many = 2**15
         check_ranges(self, num_glasses=(1, many), num_stages=(1, many), num_chambers=(self.num_stages, many))
         check_ranges(self, num_robots=(1, 2), num_hands=(1, 2), num_recipes=(1, many), step=(1, many))
-        check_ranges(self, handling_low=(0, self.handling_high), handling_high=(0, many), limited=(0.0, 1.0))
+        check_ranges(self, handling_low=(1, self.handling_high), handling_high=(1, many), limited=(0.0, 1.0))
         check_ranges(self, balance_low=(0.0, self.balance_high), balance_high=(0.0, 100.0), noise=(0.0, 10.0))
         check_ranges(self, limit_factor=(0.0, 100.0), penalty_factor=(0.0, 100.0), interarrival_factor=(0.0, 100.0))
 
@@ -144,7 +144,7 @@ class RailCell:
         )
 
     def _pace(self, chambers: Any, travel: Any, load: Any, unload: Any) -> float:
-        """Time that the hands need for a glass, time units."""
+        """Time that the hands need for a glass if they come back empty, time units."""
         ends = np.concatenate([[0], np.cumsum(chambers), [self.num_chambers + 1]])
         stages = [np.array([0]), *(np.arange(a + 1, b + 1) for a, b in zip(ends, ends[1:-1], strict=False))]
         stages.append(np.array([self.num_chambers + 1]))
@@ -152,8 +152,7 @@ class RailCell:
             (unload[one][:, None] + travel[np.ix_(one, other)] + load[other]).mean()
             for one, other in zip(stages, stages[1:], strict=False)
         )
-        hands = self.num_robots * self.num_hands
-        return float(hop) * (2.0 if hands == 1 else 1.0) / hands
+        return 2.0 * float(hop) / (self.num_robots * self.num_hands)
 
 
 @dataclass(frozen=True)
@@ -164,7 +163,7 @@ class OneChamberCell:
 
     Attributes:
         num_glasses: Glasses of the lot.
-        low: Shortest process, way, loading and unloading in time units.
+        low: Shortest process and way in time units; loading and unloading take 1 at least.
         high: Longest.
     """
 
@@ -173,7 +172,7 @@ class OneChamberCell:
     high: int = 20
 
     def __post_init__(self) -> None:
-        check_ranges(self, num_glasses=(1, 2**15), low=(0, self.high), high=(0, 2**10))
+        check_ranges(self, num_glasses=(1, 2**15), low=(0, self.high), high=(1, 2**10))
 
     @property
     def size(self) -> CellSize:
@@ -190,7 +189,7 @@ class OneChamberCell:
         """Three stations on a line, in any order."""
         low, high = self.low, self.high + 1
         place = rng.integers(0, high, 3)
-        handling = rng.integers(low, high, (2, 3))
+        handling = np.maximum(1, rng.integers(low, high, (2, 3)))
         process = rng.integers(low, high, (1, 1))
         recipe = np.zeros(self.num_glasses)
         travel = np.abs(place[:, None] - place)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from makespan.envs.core.errors import InvalidInstanceError
+from makespan.envs.transfer_robot.bounds import Bounds, bounds_of
 
 Int32Array = NDArray[np.int32]
 
@@ -43,8 +44,8 @@ class TransferCell:
         chambers: (num_stages,) int32, parallel chambers of each stage.
         travel: (num_stations, num_stations) int32, a robot's way from station to station; 0 on the diagonal, and no detour
             is a short cut.
-        load_time: (num_stations,) int32, time to put a glass into each station.
-        unload_time: (num_stations,) int32, time to take one out.
+        load_time: (num_stations,) int32, time to put a glass into each station, at least 1.
+        unload_time: (num_stations,) int32, time to take one out, at least 1.
         hands: (num_robots,) int32, 1 or 2 each; one or two robots, which do not get into each other's way.
         home: (num_robots,) int32, the station at which each robot starts.
         limit: (num_recipes, num_stages) int32, residency limit after the process, `NO_LIMIT` for none.
@@ -53,6 +54,7 @@ class TransferCell:
             before it has happened.
         penalty: What a violation costs, time units.
         name: Name of the instance.
+        bounds: Lower bounds and what they are made of, derived.
     """
 
     process: Int32Array
@@ -68,6 +70,7 @@ class TransferCell:
     delay: Int32Array = field(default_factory=_nothing)
     penalty: int = 0
     name: str = ""
+    bounds: Bounds = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         for key in ("process", "recipe", "chambers", "travel", "load_time", "unload_time", "hands"):
@@ -84,6 +87,7 @@ class TransferCell:
             self._set(key, given if given.size else default)
             self._expect(getattr(self, key).shape == default.shape, key, f"shape {default.shape}")
         self._check_values()
+        object.__setattr__(self, "bounds", bounds_of(self))
 
     def _set(self, key: str, values: object) -> None:
         given = np.asarray(values)
@@ -112,8 +116,10 @@ class TransferCell:
         self._expect(few and self.hands.min() >= 1 and self.hands.max() <= MOST_HANDS, "hands", "1 or 2 robots with 1 or 2 hands each")
 
     def _check_values(self) -> None:
-        for key in ("process", "travel", "load_time", "unload_time", "release", "delay"):
+        for key in ("process", "travel", "release", "delay"):
             self._expect(getattr(self, key).min() >= 0, key, "times >= 0")
+        for key in ("load_time", "unload_time"):  # so that the order of a robot's works is never in doubt
+            self._expect(getattr(self, key).min() >= 1, key, "times >= 1")
         for key, count in (("recipe", len(self.process)), ("home", self.num_stations)):
             array = getattr(self, key)
             self._expect(array.min() >= 0 and array.max() < count, key, f"0..{count - 1}")

@@ -65,7 +65,7 @@ SYSTEM_FEATURES: Final = (
     Feature("robots", f"robots / {MOST_ROBOTS}", high=1.0, static=True),
     Feature("hands", "hands in all / 4", high=1.0, static=True),
     Feature("penalty", "penalty of a violation / tact", static=True),
-    Feature("ratio", "what the hands need for a glass, shortest ways / (hands in all * tact)", static=True),
+    Feature("ratio", "least time that the robots need for a glass, shared by them / tact", static=True),
 )
 CANDIDATE_FEATURES: Final = (
     Feature("is_fetch", "1 if the robot would fetch a glass", high=1.0),
@@ -98,6 +98,7 @@ CANDIDATE_FEATURES: Final = (
     raw("exchanges", "1 if it fetches from the stage that a glass in its other hand waits for"),
     raw("next_process_time", "process time at the next stage, 0 at the port out"),
     raw("time_left", "residency limit - time waited by the time of the decision; 2**23 without limit"),
+    raw("now", "time"),
 )
 
 

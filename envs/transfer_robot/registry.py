@@ -16,3 +16,9 @@ register_solver(
     "best of many noisy dispatching runs; Baker (1974), ch. 7",
     "makespan.envs.transfer_robot.search:RandomisedDispatchSolver",
 )
+register_solver(
+    "transfer_robot",
+    "cp_sat",
+    "Perron & Furnon, OR-Tools CP-SAT",
+    "makespan.envs.transfer_robot.solver:CPSATSolver",
+)

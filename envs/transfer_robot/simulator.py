@@ -38,8 +38,8 @@ ASKED: Final = 15  # robot, -1 at the end
 ALLOWED: Final = 16
 DECISIONS: Final = 17
 MOVES: Final = 18  # begun
-ROBOT_WORK: Final = 19  # handling of the hops not yet begun
-HAND_WORK: Final = 20  # the same hops with their ways
+ROBOT_WORK: Final = 19  # effort of the hops not yet begun; see `Bounds`
+MOST_HANDS: Final = 20  # of a robot
 FLOW: Final = 21  # time integral of the glasses that are not out
 PAID_FLOW: Final = 22
 PAID_VIOLATIONS: Final = 23
@@ -60,8 +60,8 @@ OVERDUE: Final = 9  # 1 once the residency limit is certain to be violated
 # Columns of `Cells.level`.
 FIRST: Final = 0  # station; those of a level lie side by side
 LAST: Final = 1  # exclusive
-HOP: Final = 2  # from here to the next level; see `Bounds`
-HANDLING: Final = 3
+HOP: Final = 2  # from here to the next level; see `Bounds`, as the next one
+EFFORT: Final = 3
 OWN: Final = 4  # shortest loading and unloading here
 AFTER: Final = 5
 LEFT: Final = 6  # occupation of chambers by glasses that are not on their way here yet
@@ -147,10 +147,10 @@ def start_cell(cells: Cells, b: int) -> None:
         robot[b, r, HELD] = robot[b, r, HELD + 1] = -1
         robot[b, r, FULL] = robot[b, r, FREE] = robot[b, r, MOVE] = robot[b, r, ASIDE] = 0
         robot[b, r, TARGET] = robot[b, r, AT]
-    clock[b, ROBOT_WORK] = clock[b, HAND_WORK] = 0
+        clock[b, MOST_HANDS] = max(clock[b, MOST_HANDS], robot[b, r, HAND_COUNT])
+    clock[b, ROBOT_WORK] = clock[b, MOST_HANDS] = 0
     for lev in range(clock[b, STAGES] + 1):
-        clock[b, ROBOT_WORK] += cells.level[b, lev, HANDLING] * clock[b, GLASSES]
-        clock[b, HAND_WORK] += cells.level[b, lev, HOP] * clock[b, GLASSES]
+        clock[b, ROBOT_WORK] += cells.level[b, lev, EFFORT] * clock[b, GLASSES]
         cells.level[b, lev, LEFT] = 0
     for g in range(clock[b, GLASSES]):
         glass[b, g, STAGE], glass[b, g, PLACE], glass[b, g, CARRIER] = 0, 0, -1
@@ -190,8 +190,7 @@ def fetch(cells: Cells, b: int, r: int, x: int) -> None:
     hop[FETCHED_BY], hop[LEFT_FOR], hop[FETCH_ARRIVAL], hop[FETCH] = r, now, arrival, begin
     cells.glass[b, g, CARRIER], cells.glass[b, g, SINCE] = r, begin
     clock[b, MOVES] += 1
-    clock[b, ROBOT_WORK] -= cells.level[b, lev, HANDLING]
-    clock[b, HAND_WORK] -= cells.level[b, lev, HOP]
+    clock[b, ROBOT_WORK] -= cells.level[b, lev, EFFORT]
     if x == 0:
         cells.glass[b, g, PLACE] = -1
         clock[b, NEXT_GLASS] += 1
@@ -339,10 +338,11 @@ def update_bound(cells: Cells, b: int) -> None:
         if busy:
             parallel = level[b, lev, LAST] - level[b, lev, FIRST]
             span = max(span, now + (left + parallel - 1) // parallel + level[b, lev, AFTER])
-    handling = clock[b, ROBOT_WORK]
+    shares = clock[b, MOST_HANDS]  # of a robot's time: full hands share a way
+    effort = clock[b, ROBOT_WORK]
     for r in range(num_robots):
         free = foreseen_free(cells, b, r)
-        handling += free - now
+        effort += (free - now) * shares
         for hand in range(HELD, HELD + 2):
             g = robot[b, r, hand]
             if g < 0:
@@ -350,11 +350,11 @@ def update_bound(cells: Cells, b: int) -> None:
             lev, least = cells.glass[b, g, STAGE], FAR
             for y in range(level[b, lev + 1, FIRST], level[b, lev + 1, LAST]):
                 least = min(least, station[b, y, LOAD])
-            handling += least
+            effort += least * shares
             end = free + least
             if lev < clock[b, STAGES]:
                 end += cells.process[b, g, lev, TIME] + cells.tail[b, g, lev + 1]
             span = max(span, end)
-    span = max(span, now + (handling + num_robots - 1) // num_robots)
-    span = max(span, now + (clock[b, HAND_WORK] + clock[b, HANDS] - 1) // clock[b, HANDS])
+    shares *= num_robots
+    span = max(span, now + (effort + shares - 1) // shares)
     clock[b, SPAN_BOUND] = span

@@ -28,7 +28,7 @@ from makespan.envs.transfer_robot.simulator import (
     GLASS,
     GLASSES,
     HAND_COUNT,
-    HAND_WORK,
+    EFFORT,
     HANDS,
     HELD,
     INITIAL_BOUND,
@@ -38,6 +38,7 @@ from makespan.envs.transfer_robot.simulator import (
     LIMIT,
     LOAD,
     LOADED,
+    MOST_HANDS,
     MOVE,
     MOVES,
     NEXT_GLASS,
@@ -137,7 +138,10 @@ def write_start(cells: Cells, graph: Graph, b: int) -> None:
     row = graph.system_x[b, 0]
     row[6], row[7] = np.float32(clock[b, ROBOTS] / 2), np.float32(clock[b, HANDS] / 4)
     row[8] = _clip(clock[b, PENALTY] * unit)
-    row[9] = _clip(clock[b, HAND_WORK] * unit / (N * clock[b, HANDS]))
+    effort, shares = 0, clock[b, MOST_HANDS] * clock[b, ROBOTS]
+    for lev in range(S + 1):
+        effort += level[b, lev, EFFORT]
+    row[9] = _clip(effort * unit / shares)
 
 
 @borrowing_kernel
@@ -284,7 +288,7 @@ def _write_common(cells: Cells, graph: Graph, b: int, a: int, g: int, x: int, le
         row[19] = np.float32(level[b, lev - 1, WAITING] / before)
     row[_RAW], row[_RAW + 2], row[_RAW + 3], row[_RAW + 4] = g, way, begin, lev
     row[_RAW + 6], row[_RAW + 7] = level[b, lev + 1, EMPTY], 0.0
-    row[_RAW + 8], row[_RAW + 9] = process, _NEVER
+    row[_RAW + 8], row[_RAW + 9], row[_RAW + 10] = process, _NEVER, now
 
 
 @borrowing_kernel
