@@ -31,6 +31,13 @@ def chart_page(cell: TransferCell, schedule: Schedule) -> str:
     return gantt.html(schedule, resource_names=resource_names(cell))
 
 
+def group(cell: TransferCell) -> str:
+    """Cells are summarised by their robots, and by whether stays are limited."""
+    robots = "1 robot" if cell.num_robots == 1 else f"{cell.num_robots} robots"
+    hands = "1 hand" if cell.max_hands == 1 else f"{cell.max_hands} hands"
+    return f"{robots}, {hands}" + (", limits" if (cell.limit >= 0).any() else "")
+
+
 def best_known(cell: Any) -> None:
     """Nothing has been published for these cells."""
     return
@@ -50,6 +57,7 @@ TRANSFER_ROBOT: Final = Family(
     validate=validate,
     mode="fetches",
     rule_mode="ready",
+    group=group,
     pictures={"gantt": chart},
     html=chart_page,
     follow=MovesPolicy,

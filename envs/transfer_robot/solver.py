@@ -74,10 +74,10 @@ class CPSATSolver:
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """Loading or unloading: start and length, where it may be (station -> literal), and who may do it (robot -> literal)."""
+    """Loading or unloading: start and end, where it may be (station -> literal), and who may do it (robot -> literal)."""
 
     start: cp_model.IntVar
-    time: cp_model.LinearExprT
+    end: cp_model.IntVar
     at: dict[int, cp_model.BoolVarT]
     by: list[cp_model.BoolVarT]
 
@@ -104,7 +104,7 @@ class _Model:
         makespan = self.model.new_int_var(lower, upper, "makespan")
         for g in glasses:
             final = self.load[g, cell.num_stages]
-            self.model.add(makespan >= final.start + final.time)
+            self.model.add(makespan >= final.end)
         self.model.minimize(makespan + cell.penalty * sum(itertools.chain.from_iterable(late)))
 
     def _choice(self, count: int) -> list[cp_model.BoolVarT]:
@@ -121,7 +121,9 @@ class _Model:
 
     def _work(self, at: dict[int, cp_model.BoolVarT], times: np.ndarray, by: list[cp_model.BoolVarT]) -> _Work:
         time_there = sum(int(times[station]) * literal for station, literal in at.items())
-        return _Work(self.model.new_int_var(0, self.last, ""), time_there, at, by)
+        start, end = (self.model.new_int_var(0, self.last, "") for _ in range(2))
+        self.model.add(end == start + time_there)
+        return _Work(start, end, at, by)
 
     def _add_glass(self, g: int) -> list[cp_model.IntVar]:
         """Everything in order for one glass; one literal for each violation of a limit."""
@@ -134,7 +136,7 @@ class _Model:
             if hop == 0:
                 continue
             before = self.load[g, hop - 1]
-            ready = before.start + before.time + int(cell.durations[g, hop - 1])
+            ready = before.end + int(cell.durations[g, hop - 1])
             self.model.add(self.unload[g, hop].start >= ready)
             limit = int(cell.limit[cell.recipe[g], hop - 1])
             if limit >= 0 and cell.penalty:
@@ -148,7 +150,7 @@ class _Model:
         for x, there in one.at.items():
             for y, here in other.at.items():
                 way = int(self.cell.travel[x, y])
-                rule = self.model.add(other.start >= one.start + one.time + way)
+                rule = self.model.add(other.start >= one.end + way)
                 rule.only_enforce_if([there, here, *conditions])
 
     def _add_chambers(self) -> None:
@@ -175,8 +177,7 @@ class _Model:
                     self.model.add(work.start >= way).only_enforce_if([literal, work.by[r]])
             carried = []
             for key, work in self.unload.items():
-                size, load = self.model.new_int_var(0, self.last, ""), self.load[key]
-                end = load.start + load.time
+                size, end = self.model.new_int_var(0, self.last, ""), self.load[key].end
                 carried.append(self.model.new_optional_interval_var(work.start, size, end, work.by[r], ""))
             self.model.add_cumulative(carried, [1] * len(carried), int(cell.hands[r]))
         for one, other in itertools.combinations(works, 2):
@@ -196,7 +197,7 @@ class _Model:
                 robot = next(r for r, literal in enumerate(work.by) if search.value(literal))
                 station = next(x for x, literal in work.at.items() if search.value(literal))
                 start = search.value(work.start)
-                days[robot].append((start, start + search.value(work.time), station, key, into))
+                days[robot].append((start, search.value(work.end), station, key, into))
         for robot, day in enumerate(days):
             at = int(cell.home[robot])
             for start, _, station, (glass, hop), into in sorted(day):

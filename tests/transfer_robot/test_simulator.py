@@ -131,13 +131,13 @@ def test_one_chamber_has_no_choice() -> None:
         assert engine.objective(0) == generator.optimum(cell)
 
 
-def tiny(rng: np.random.Generator, robots: int, limited: bool) -> TransferCell:
+def tiny(rng: np.random.Generator, robots: int, limited: bool, glasses: int) -> TransferCell:
     """A cell that CP-SAT solves in a moment."""
     hands = rng.integers(1, 3, robots)
     given = {} if limited else {"limit": np.zeros(0)}
     while True:
         cell = small_cell(rng, 0, hands=hands, home=np.zeros(robots), delay=np.zeros(0), **given)
-        if 2 <= cell.num_glasses <= 3 and cell.num_stages <= 2:
+        if 2 <= cell.num_glasses <= glasses and cell.num_stages <= 2:
             return cell
 
 
@@ -145,7 +145,7 @@ def test_decisions_reach_the_optimum() -> None:
     """With one robot and no limits the best of all sequences of decisions is CP-SAT's proved optimum."""
     rng, engine = np.random.default_rng(5), engine_for(1, skip_forced=False)
     for _ in range(15):
-        cell = tiny(rng, 1, limited=False)
+        cell = tiny(rng, 1, limited=False, glasses=3)
         solution = CPSATSolver(workers=1).solve(cell, 20)
         assert solution.status == "optimal"
         assert best_reachable(engine, cell) == solution.objective
@@ -156,7 +156,7 @@ def test_decisions_never_beat_the_optimum() -> None:
     """With limits (where it can pay to be late on purpose) and two robots no course beats CP-SAT's optimum; most reach it."""
     rng, engine, reached = np.random.default_rng(6), engine_for(1, skip_forced=False), 0
     for k in range(16):
-        cell = tiny(rng, 1 + k % 2, limited=True)
+        cell = tiny(rng, 1 + k % 2, limited=True, glasses=2)
         solution = CPSATSolver(workers=1).solve(cell, 20)
         assert solution.status == "optimal"
         best = best_reachable(engine, cell)
