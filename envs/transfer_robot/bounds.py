@@ -7,6 +7,7 @@ its loading at the next.
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -33,8 +34,10 @@ class Bounds(NamedTuple):
 def bounds_of(cell: TransferCell) -> Bounds:
     """All parts of the bounds."""
     stages = [np.flatnonzero(cell.levels == level) for level in range(cell.num_stages + 2)]
-    travel, load, unload = (array.astype(np.int64) for array in (cell.travel, cell.load_time, cell.unload_time))
-    pairs = [np.ix_(one, other) for one, other in zip(stages, stages[1:], strict=False)]
+    travel, load, unload = (
+        array.astype(np.int64) for array in (cell.travel, cell.load_time, cell.unload_time)
+    )
+    pairs = [np.ix_(one, other) for one, other in itertools.pairwise(stages)]
     carry = np.array([(travel + load)[pair].min() for pair in pairs])
     hop = np.array([(unload[:, None] + travel + load)[pair].min() for pair in pairs])
     least_load = np.array([load[stage].min() for stage in stages])
@@ -104,7 +107,9 @@ def _robot_bound(
     fastest = cell.process[cell.recipe].min(axis=0)
     empty = np.zeros(cell.num_stages + 1, np.int64)  # after each hop
     for level in range(1, cell.num_stages + 2):
-        ways = cell.travel[stages[level]].astype(np.int64)[:, :-1]  # the port out is never gone to with empty hands
+        ways = cell.travel[stages[level]].astype(np.int64)[
+            :, :-1
+        ]  # the port out is never gone to with empty hands
         if level <= cell.num_stages:
             ways[np.arange(len(stages[level])), stages[level]] = fastest[level - 1]
         empty[level - 1] = ways.min()

@@ -96,7 +96,14 @@ def _start(batch: _Batch, b: int) -> None:
 
 @borrowing_kernel
 def _step_slot(
-    cells: Cells, graph: Graph, outcome: TimedOutcome, b: int, action: int, ahead: bool, flow: bool, skip: bool
+    cells: Cells,
+    graph: Graph,
+    outcome: TimedOutcome,
+    b: int,
+    action: int,
+    ahead: bool,
+    flow: bool,
+    skip: bool,
 ) -> None:
     clock, mask = cells.clock, graph.action_mask
     began, wait = clock[b, NOW], mask.shape[1] - 1
@@ -144,13 +151,17 @@ class TransferEngine(SlotEngine):
         outcome: Reward, termination and time (in tacts) of each slot's last step.
     """
 
-    def __init__(self, num_slots: int, size: CellSize, *, fetches: str, reward: str, skip_forced: bool) -> None:
+    def __init__(
+        self, num_slots: int, size: CellSize, *, fetches: str, reward: str, skip_forced: bool
+    ) -> None:
         self._size = size
         self._fetches, self._reward, self._skip_forced = fetches, reward, skip_forced
         self.schema = transfer_schema(size.num_glasses, size.num_chambers, size.num_robots, size.max_hands)
         self.observation = self.schema.zeros(num_slots)
         self._graph = graph_views(self.observation)
-        self._cells = make_cells(num_slots, size.num_glasses, size.num_chambers, size.num_stages, size.num_robots)
+        self._cells = make_cells(
+            num_slots, size.num_glasses, size.num_chambers, size.num_stages, size.num_robots
+        )
         self._cells.clock[:, TACT] = 1
         self.outcome = TimedOutcome(np.zeros(num_slots), np.zeros(num_slots, np.bool_), np.zeros(num_slots))
         self.loaded: list[TransferCell | None] = [None] * num_slots

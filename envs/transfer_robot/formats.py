@@ -49,7 +49,10 @@ def load(path: str | Path) -> TransferCell:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise InstanceFormatError(f"{path}, line {error.lineno}: {error.msg}; expected JSON") from None
-    except (ValueError, RecursionError) as error:  # no text, a number of thousands of digits, brackets without end
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # no text, a number of thousands of digits, brackets without end
         raise InstanceFormatError(f"{path}: {error}; expected JSON") from None
     if not isinstance(content, dict) or content.get("kind") != _KIND:
         raise InstanceFormatError(f'{path}: expected an object with "kind": "{_KIND}"')

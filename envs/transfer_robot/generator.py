@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -99,7 +100,9 @@ class RailCell:
         check_ranges(self, num_robots=(1, 2), num_hands=(1, 2), num_recipes=(1, many), step=(1, many))
         check_ranges(self, handling_low=(1, self.handling_high), handling_high=(1, many), limited=(0.0, 1.0))
         check_ranges(self, balance_low=(0.0, self.balance_high), balance_high=(0.0, 100.0), noise=(0.0, 10.0))
-        check_ranges(self, limit_factor=(0.0, 100.0), penalty_factor=(0.0, 100.0), interarrival_factor=(0.0, 100.0))
+        check_ranges(
+            self, limit_factor=(0.0, 100.0), penalty_factor=(0.0, 100.0), interarrival_factor=(0.0, 100.0)
+        )
 
     @property
     def size(self) -> CellSize:
@@ -122,7 +125,9 @@ class RailCell:
         slowest = pace * layout.uniform(self.balance_low, self.balance_high)
         weight = layout.uniform(0.5, 1.0, self.num_stages)
         base = slowest * chambers * weight / weight.max()
-        spread = layout.uniform(0.7, 1.3, (self.num_recipes, self.num_stages)) if self.num_recipes > 1 else 1.0
+        spread = (
+            layout.uniform(0.7, 1.3, (self.num_recipes, self.num_stages)) if self.num_recipes > 1 else 1.0
+        )
         process = np.maximum(1, np.rint(base * spread)).astype(np.int64).reshape(-1, self.num_stages)
         recipe = layout.integers(self.num_recipes, size=self.num_glasses)
         is_limited = layout.random(self.num_stages) < self.limited
@@ -146,11 +151,11 @@ class RailCell:
     def _pace(self, chambers: Any, travel: Any, load: Any, unload: Any) -> float:
         """Time that the hands need for a glass if they come back empty, time units."""
         ends = np.concatenate([[0], np.cumsum(chambers), [self.num_chambers + 1]])
-        stages = [np.array([0]), *(np.arange(a + 1, b + 1) for a, b in zip(ends, ends[1:-1], strict=False))]
+        stages = [np.array([0]), *(np.arange(a + 1, b + 1) for a, b in itertools.pairwise(ends[:-1]))]
         stages.append(np.array([self.num_chambers + 1]))
         hop = sum(
             (unload[one][:, None] + travel[np.ix_(one, other)] + load[other]).mean()
-            for one, other in zip(stages, stages[1:], strict=False)
+            for one, other in itertools.pairwise(stages)
         )
         return 2.0 * float(hop) / (self.num_robots * self.num_hands)
 
@@ -193,7 +198,9 @@ class OneChamberCell:
         process = rng.integers(low, high, (1, 1))
         recipe = np.zeros(self.num_glasses)
         travel = np.abs(place[:, None] - place)
-        return TransferCell(process, recipe, np.ones(1), travel, *handling, hands=np.ones(1), name="one_chamber")
+        return TransferCell(
+            process, recipe, np.ones(1), travel, *handling, hands=np.ones(1), name="one_chamber"
+        )
 
 
 @dataclass(frozen=True)

@@ -91,8 +91,14 @@ class TransferCell:
 
     def _set(self, key: str, values: object) -> None:
         given = np.asarray(values)
-        if given.dtype.kind not in "iuf" or not np.array_equal(given, np.trunc(given)) or abs(given).max(initial=0) > _LIMIT:
-            raise InvalidInstanceError(f"{key}: {given.tolist()!r:.80}; expected whole numbers up to {_LIMIT}")
+        if (
+            given.dtype.kind not in "iuf"
+            or not np.array_equal(given, np.trunc(given))
+            or abs(given).max(initial=0) > _LIMIT
+        ):
+            raise InvalidInstanceError(
+                f"{key}: {given.tolist()!r:.80}; expected whole numbers up to {_LIMIT}"
+            )
         array = np.array(given, np.int32)
         array.setflags(write=False)
         object.__setattr__(self, key, array)
@@ -104,16 +110,28 @@ class TransferCell:
             raise InvalidInstanceError(f"{key}: {shown}; expected {expected}")
 
     def _check_shapes(self) -> None:
-        self._expect(self.process.ndim == 2 and self.process.size > 0, "process", "(num_recipes, num_stages), at least 1 x 1")
+        self._expect(
+            self.process.ndim == 2 and self.process.size > 0,
+            "process",
+            "(num_recipes, num_stages), at least 1 x 1",
+        )
         self._expect(self.recipe.ndim == 1 and self.recipe.size > 0, "recipe", "(num_glasses,), at least one")
         stages = (self.process.shape[1],)
-        self._expect(self.chambers.shape == stages and self.chambers.min() >= 1, "chambers", f"shape {stages}, at least 1 a stage")
+        self._expect(
+            self.chambers.shape == stages and self.chambers.min() >= 1,
+            "chambers",
+            f"shape {stages}, at least 1 a stage",
+        )
         stations = self.num_stations
         self._expect(self.travel.shape == (stations, stations), "travel", f"shape {(stations, stations)}")
         for key in ("load_time", "unload_time"):
             self._expect(getattr(self, key).shape == (stations,), key, f"shape {(stations,)}")
         few = self.hands.ndim == 1 and 1 <= self.hands.size <= MOST_ROBOTS
-        self._expect(few and self.hands.min() >= 1 and self.hands.max() <= MOST_HANDS, "hands", "1 or 2 robots with 1 or 2 hands each")
+        self._expect(
+            few and self.hands.min() >= 1 and self.hands.max() <= MOST_HANDS,
+            "hands",
+            "1 or 2 robots with 1 or 2 hands each",
+        )
 
     def _check_values(self) -> None:
         for key in ("process", "travel", "release", "delay"):
@@ -124,7 +142,11 @@ class TransferCell:
             array = getattr(self, key)
             self._expect(array.min() >= 0 and array.max() < count, key, f"0..{count - 1}")
         self._expect(self.limit.min() >= NO_LIMIT, "limit", f"times >= 0, or {NO_LIMIT} for none")
-        self._expect(bool((np.diff(self.release) >= 0).all()), "release", "times that never fall, since glasses leave in order")
+        self._expect(
+            bool((np.diff(self.release) >= 0).all()),
+            "release",
+            "times that never fall, since glasses leave in order",
+        )
         self._expect(not self.travel.diagonal().any(), "travel", "0 from a station to itself")
         detour = self.travel[:, :, None] + self.travel[None, :, :]  # from i over j to k
         short = np.argwhere(detour < self.travel[:, None, :])
@@ -133,7 +155,9 @@ class TransferCell:
             raise InvalidInstanceError(
                 f"travel: {self.travel[i, k]} from {i} to {k}, over {j} only {detour[i, j, k]}; expected no short cuts"
             )
-        self._expect(type(self.penalty) is int and 0 <= self.penalty < _LIMIT, "penalty", "a whole number >= 0")
+        self._expect(
+            type(self.penalty) is int and 0 <= self.penalty < _LIMIT, "penalty", "a whole number >= 0"
+        )
         handling = 2 * int(self.travel.max()) + int(self.load_time.max() + self.unload_time.max())
         longest = int(self.release.max()) + int(self.durations.sum(dtype=np.int64))
         longest += handling * self.num_glasses * (self.num_stages + 1)
@@ -190,8 +214,22 @@ class TransferCell:
         """Equal problems, whatever their names."""
         if not isinstance(other, TransferCell):
             return NotImplemented
-        keys = ("process", "recipe", "chambers", "travel", "load_time", "unload_time", "hands", "home", "limit", "release", "delay")
-        return self.penalty == other.penalty and all(np.array_equal(getattr(self, k), getattr(other, k)) for k in keys)
+        keys = (
+            "process",
+            "recipe",
+            "chambers",
+            "travel",
+            "load_time",
+            "unload_time",
+            "hands",
+            "home",
+            "limit",
+            "release",
+            "delay",
+        )
+        return self.penalty == other.penalty and all(
+            np.array_equal(getattr(self, k), getattr(other, k)) for k in keys
+        )
 
     __hash__ = None  # type: ignore[assignment]
 

@@ -15,7 +15,9 @@ I32 = NDArray[np.int32]
 
 GLASS_FEATURES: Final = (
     Feature("in_port", "1 while it is in the load port", high=1.0),
-    Feature("in_chamber", "1 while it is in a chamber, or on its way to one that a robot has chosen", high=1.0),
+    Feature(
+        "in_chamber", "1 while it is in a chamber, or on its way to one that a robot has chosen", high=1.0
+    ),
     Feature("carried", "1 while a robot has it, or will fetch it next", high=1.0),
     Feature("stage", "stages behind it and present / (stages + 1)", high=1.0),
     Feature("remaining", "shortest way to the port out, from its next unloading on / (tact * (stages + 1))"),
@@ -43,7 +45,9 @@ STATION_FEATURES: Final = (
     Feature("load", "time to load / tact", static=True),
     Feature("unload", "time to unload / tact", static=True),
     Feature("process", "mean process time of the lot / tact", static=True),
-    Feature("bottleneck", "occupation by the whole lot / (chambers of the stage * tact * glasses)", static=True),
+    Feature(
+        "bottleneck", "occupation by the whole lot / (chambers of the stage * tact * glasses)", static=True
+    ),
 )
 ROBOT_FEATURES: Final = (
     Feature("asked", "1 if the decision is about this robot", high=1.0),
@@ -81,12 +85,19 @@ CANDIDATE_FEATURES: Final = (
     Feature("violates", "1 if the limit is or would be violated", high=1.0),
     Feature("room", "share of the next stage's chambers that are empty", high=1.0),
     Feature("next_ready", "time until one of them is empty or its glass should be ready / tact"),
-    Feature("makes_room", "1 if it fetches from the stage that a glass in its other hand waits for", high=1.0),
+    Feature(
+        "makes_room", "1 if it fetches from the stage that a glass in its other hand waits for", high=1.0
+    ),
     Feature("fills", "1 if all its hands are full afterwards", high=1.0),
     Feature("process", "process time at the next stage / tact"),
     Feature("next_left", "occupation of the next stage by glasses to come / (its chambers * tact * glasses)"),
-    Feature("next_bottleneck", "occupation of the next stage by the whole lot / (its chambers * tact * glasses)"),
-    Feature("bottleneck", "occupation of the glass's present stage by the whole lot / (its chambers * tact * glasses)"),
+    Feature(
+        "next_bottleneck", "occupation of the next stage by the whole lot / (its chambers * tact * glasses)"
+    ),
+    Feature(
+        "bottleneck",
+        "occupation of the glass's present stage by the whole lot / (its chambers * tact * glasses)",
+    ),
     Feature("followers", "share of the chambers of the stage before in which a glass is ready", high=1.0),
     raw("glass", "number of the glass"),
     raw("ready_time", "when the glass is ready, should be, was released, or was taken up, time units"),

@@ -20,7 +20,9 @@ FAMILY: Final = "transfer_robot"
 PANWALKAR: Final = "Panwalkar & Iskander (1977), Operations Research 25(1)"
 MATERIAL_FLOW: Final = "Egbelu & Tanchoco (1984), Int. J. of Production Research 22(3)"
 ROBOTIC_CELLS: Final = "Dawande, Geismar, Sethi & Sriskandarajah (2005), J. of Scheduling 8"
-CLUSTER_TOOLS: Final = "Venkatesh, Davenport, Foxhoven & Nulman (1997), IEEE Trans. Semiconductor Manufacturing 10(4)"
+CLUSTER_TOOLS: Final = (
+    "Venkatesh, Davenport, Foxhoven & Nulman (1997), IEEE Trans. Semiconductor Manufacturing 10(4)"
+)
 _FIRST: Final = 1e8  # before every time
 
 
@@ -75,7 +77,9 @@ def longest_process_next(c: CandidateView) -> Priorities:
 @rule(FAMILY, "swap", CLUSTER_TOOLS)
 def swap(c: CandidateView) -> Priorities:
     """Exchange: deliver where there is room; else fetch from the stage that a held glass waits for; else pull what has room."""
-    first = np.where(c["delivers"] > 0, 0.0, np.where(c["exchanges"] > 0, 1.0, np.where(c["room_count"] > 0, 2.0, 3.0)))
+    first = np.where(
+        c["delivers"] > 0, 0.0, np.where(c["exchanges"] > 0, 1.0, np.where(c["room_count"] > 0, 2.0, 3.0))
+    )
     return first * 100.0 * _FIRST - c["stage_number"] * _FIRST + c["ready_time"]
 
 

@@ -68,5 +68,8 @@ def resource_names(cell: TransferCell) -> list[str]:
     """Names of a schedule's resources: stage and letter of each chamber, then the robots."""
     names = []
     for stage, count in enumerate(cell.chambers.tolist(), 1):
-        names += [f"stage {stage}{chr(97 + i) if count > 1 and i < 26 else f'.{i}' if count > 1 else ''}" for i in range(count)]
+        names += [
+            f"stage {stage}{chr(97 + i) if count > 1 and i < 26 else f'.{i}' if count > 1 else ''}"
+            for i in range(count)
+        ]
     return names + [f"robot {r}" for r in range(cell.num_robots)]

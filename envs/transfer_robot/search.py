@@ -139,7 +139,11 @@ class _Beam:
     def _key(self, slots: IntArray) -> IntArray:
         """A number for each state that equal states share."""
         state = self.engine.state
-        parts = (state.clock[slots][:, [column.NOW, column.ASKED, column.VIOLATIONS]], state.robot[slots], state.station[slots])
+        parts = (
+            state.clock[slots][:, [column.NOW, column.ASKED, column.VIOLATIONS]],
+            state.robot[slots],
+            state.station[slots],
+        )
         rows = np.concatenate([part.reshape(len(slots), -1) for part in parts], axis=1).astype(np.int64)
         weights = np.resize(self._weights, rows.shape[1])
         key: IntArray = (rows * weights).sum(axis=1)  # wraps around, as a hash may

@@ -125,10 +125,22 @@ class Cells(NamedTuple):
     hop: I32  # (B, N, S + 1, NUM_HOP)
 
 
-def make_cells(num_slots: int, num_glasses: int, num_chambers: int, num_stages: int, num_robots: int) -> Cells:
+def make_cells(
+    num_slots: int, num_glasses: int, num_chambers: int, num_stages: int, num_robots: int
+) -> Cells:
     """Zeroed arrays for `num_slots` cells of at most this size."""
     B, N, C, S, R = num_slots, num_glasses, num_chambers, num_stages, num_robots
-    shapes = ((NUM_CLOCK,), (C + 2, 10), (C + 2, 11), (R, 10), (N, 7), (N, S, 3), (N, S + 1), (C + 2, C + 2), (N, S + 1, NUM_HOP))
+    shapes = (
+        (NUM_CLOCK,),
+        (C + 2, 10),
+        (C + 2, 11),
+        (R, 10),
+        (N, 7),
+        (N, S, 3),
+        (N, S + 1),
+        (C + 2, C + 2),
+        (N, S + 1, NUM_HOP),
+    )
     return Cells(*(np.zeros((B, *shape), np.int32) for shape in shapes))
 
 
@@ -182,7 +194,11 @@ def fetch(cells: Cells, b: int, r: int, x: int) -> None:
     arrival = now + cells.travel[b, robot[b, r, AT], x]
     begin = max(arrival, station[b, x, READY])
     robot[b, r, AT] = robot[b, r, TARGET] = x
-    robot[b, r, ARRIVAL], robot[b, r, FREE], robot[b, r, MOVE] = arrival, begin + station[b, x, UNLOAD], FETCHES
+    robot[b, r, ARRIVAL], robot[b, r, FREE], robot[b, r, MOVE] = (
+        arrival,
+        begin + station[b, x, UNLOAD],
+        FETCHES,
+    )
     robot[b, r, FULL] += 1
     hand = HELD if robot[b, r, HELD] < 0 else HELD + 1
     robot[b, r, hand] = g
@@ -264,7 +280,7 @@ def settle(cells: Cells, b: int) -> None:
 
 @borrowing_kernel
 def next_event(cells: Cells, b: int) -> int:
-    """The next end of a move; where a robot is idle also the next end of a process or arrival. FAR if nothing happens by itself."""
+    """The next end of a move; where a robot is idle also of a process, or an arrival. FAR if nothing happens by itself."""
     clock, station, robot = cells.clock, cells.station, cells.robot
     event, idle = FAR, False
     for r in range(clock[b, ROBOTS]):

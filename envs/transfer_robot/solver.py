@@ -119,7 +119,9 @@ class _Model:
         stations = np.flatnonzero(self.cell.levels == level).tolist()
         return dict(zip(stations, self._choice(len(stations)), strict=True))
 
-    def _work(self, at: dict[int, cp_model.BoolVarT], times: np.ndarray, by: list[cp_model.BoolVarT]) -> _Work:
+    def _work(
+        self, at: dict[int, cp_model.BoolVarT], times: np.ndarray, by: list[cp_model.BoolVarT]
+    ) -> _Work:
         time_there = sum(int(times[station]) * literal for station, literal in at.items())
         start, end = (self.model.new_int_var(0, self.last, "") for _ in range(2))
         self.model.add(end == start + time_there)

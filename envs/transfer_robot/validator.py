@@ -85,7 +85,9 @@ def count_violations(cell: TransferCell, schedule: Schedule) -> int:
     return count
 
 
-def _one_each(cell: TransferCell, rows: list[tuple[int, ...]], kind: str, tasks: int) -> tuple[Rows, list[str]]:
+def _one_each(
+    cell: TransferCell, rows: list[tuple[int, ...]], kind: str, tasks: int
+) -> tuple[Rows, list[str]]:
     """The row of each glass and task, and what is missing, twice or strange."""
     found: Rows = {}
     violations = []
@@ -109,7 +111,8 @@ def _place_violations(cell: TransferCell, processes: Rows, unloads: Rows, loads:
     for (glass, stage), (chamber, _, _) in processes.items():
         if not first[stage] <= chamber < first[stage + 1]:
             violations.append(
-                f"glass {glass} is processed in chamber {chamber}; expected {first[stage]}..{first[stage + 1] - 1} for stage {stage}"
+                f"glass {glass} is processed in chamber {chamber}; "
+                f"expected {first[stage]}..{first[stage + 1] - 1} for stage {stage}"
             )
     robots = range(cell.num_chambers, cell.num_chambers + cell.num_robots)
     for key in unloads.keys() & loads.keys():
@@ -141,7 +144,9 @@ def _process_violations(cell: TransferCell, processes: Rows, unloads: Rows, load
         if end - start != time:
             violations.append(f"{where}: processed from {start} to {end}; it takes {time}")
         if loads[glass, stage][2] != start:
-            violations.append(f"{where}: loaded at {loads[glass, stage][2]}, processed from {start}; expected at once")
+            violations.append(
+                f"{where}: loaded at {loads[glass, stage][2]}, processed from {start}; expected at once"
+            )
         if unloads[glass, stage + 1][1] < end:
             violations.append(f"{where}: unloaded at {unloads[glass, stage + 1][1]}, processed until {end}")
     for glass in range(cell.num_glasses):
@@ -152,7 +157,9 @@ def _process_violations(cell: TransferCell, processes: Rows, unloads: Rows, load
             violations.append(f"glass {glass} is taken from the load port before glass {glass - 1}")
     for key, (_, _, end) in unloads.items():
         if loads[key][1] < end:
-            violations.append(f"glass {key[0]} hop {key[1]}: loading begins before unloading has ended, at {end}")
+            violations.append(
+                f"glass {key[0]} hop {key[1]}: loading begins before unloading has ended, at {end}"
+            )
     return violations
 
 
@@ -200,7 +207,9 @@ def _way_violations(
         way = told.pop(0) if told else None
         good = way is not None and way[0] == this.station and way[2] - way[1] == time
         if way is None or not good or way[1] < last.end or way[2] > this.start:
-            violations.append(f"robot {robot}: way to {this.label} is told as {way}; it takes {time} from {last.end} on")
+            violations.append(
+                f"robot {robot}: way to {this.label} is told as {way}; it takes {time} from {last.end} on"
+            )
     if told:
         violations.append(f"robot {robot}: {len(told)} ways too many, the first {told[0]}")
     return violations
@@ -215,7 +224,9 @@ def _hand_violations(cell: TransferCell, unloads: Rows, loads: Rows) -> list[str
             if resource == robot and loads[key][2] > start:
                 changes += [(start, 1), (loads[key][2], -1)]
         held = 0
-        for time, change in sorted(changes):  # what is put down at a moment leaves room for what is taken up then
+        for time, change in sorted(
+            changes
+        ):  # what is put down at a moment leaves room for what is taken up then
             held += change
             if held > hands:
                 violations.append(f"robot {robot} holds {held} glasses at {time}; it has {hands} hands")

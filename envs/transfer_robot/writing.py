@@ -8,11 +8,9 @@ from __future__ import annotations
 import numpy as np
 
 from makespan.envs.core.kernels import borrowing_kernel
-from makespan.envs.transfer_robot.decisions import delivery
 from makespan.envs.transfer_robot.observation import Graph
 from makespan.envs.transfer_robot.simulator import (
     ALLOWED,
-    ARRIVAL,
     ASKED,
     AT,
     BROUGHT_BY,
@@ -20,6 +18,7 @@ from makespan.envs.transfer_robot.simulator import (
     CHAMBERS,
     CLAIMED,
     DELIVERS,
+    EFFORT,
     EMPTY,
     FAR,
     FETCHES,
@@ -28,7 +27,6 @@ from makespan.envs.transfer_robot.simulator import (
     GLASS,
     GLASSES,
     HAND_COUNT,
-    EFFORT,
     HANDS,
     HELD,
     INITIAL_BOUND,
@@ -177,7 +175,7 @@ def write_dynamic(cells: Cells, graph: Graph, b: int) -> None:
 @borrowing_kernel
 def _write_stations(cells: Cells, graph: Graph, b: int) -> None:
     clock, station, level, unit = cells.clock, cells.station, cells.level, _per_tact(cells, b)
-    now, last = clock[b, NOW], clock[b, CHAMBERS] + 1
+    now = clock[b, NOW]
     at = cells.robot[b, max(0, clock[b, ASKED]), AT]
     for lev in range(clock[b, STAGES] + 2):
         parallel = level[b, lev, LAST] - level[b, lev, FIRST]

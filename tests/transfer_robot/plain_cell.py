@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 
 from makespan.envs.transfer_robot.instance import TransferCell
 
@@ -48,7 +48,8 @@ class PlainCell:
     def __post_init__(self) -> None:
         cell = self.cell
         self.robots = [
-            Robot(home, [None] * hands) for home, hands in zip(cell.home.tolist(), cell.hands.tolist(), strict=True)
+            Robot(home, [None] * hands)
+            for home, hands in zip(cell.home.tolist(), cell.hands.tolist(), strict=True)
         ]
         stages = [stage for stage, count in enumerate(cell.chambers.tolist(), 1) for _ in range(count)]
         self.chambers = {station: Chamber(stage) for station, stage in enumerate(stages, 1)}
@@ -125,7 +126,9 @@ class PlainCell:
             else:
                 chamber = self.chambers[station]
                 chamber.glass, chamber.fetched = glass_or_none, False
-                time = int(cell.process[cell.recipe[glass_or_none], stage - 1] + cell.delay[glass_or_none, stage - 1])
+                time = int(
+                    cell.process[cell.recipe[glass_or_none], stage - 1] + cell.delay[glass_or_none, stage - 1]
+                )
                 chamber.ready = robot.until + time
         for other in self.robots:
             if other.aside == "stuck":
@@ -181,7 +184,11 @@ class PlainCell:
         """Whether no sequence of moves takes all glasses out once all moves under way, and this fetch, have ended."""
         stages, cell = cell_stages(self.cell), self.cell
         inside = tuple(
-            sum(c.glass is not None and not c.fetched and station != x for station, c in self.chambers.items() if c.stage == s)
+            sum(
+                c.glass is not None and not c.fetched and station != x
+                for station, c in self.chambers.items()
+                if c.stage == s
+            )
             for s in range(1, cell.num_stages + 1)
         )
         hands = [sorted(self.level[g] for g in robot.held if g is not None) for robot in self.robots]
@@ -196,7 +203,7 @@ def cell_stages(cell: TransferCell) -> tuple[int, ...]:
     return tuple(cell.chambers.tolist())
 
 
-@lru_cache(maxsize=None)
+@cache
 def can_end(
     stages: tuple[int, ...],
     hands: tuple[int, ...],
@@ -211,7 +218,7 @@ def can_end(
         for i, level in enumerate(one):
             if level < len(stages) and inside[level] == stages[level]:
                 continue
-            rest = held[:r] + (one[:i] + one[i + 1 :],) + held[r + 1 :]
+            rest = (*held[:r], one[:i] + one[i + 1 :], *held[r + 1 :])
             after = inside if level == len(stages) else _changed(inside, level, 1)
             if can_end(stages, hands, waiting, after, rest):
                 return True
@@ -220,7 +227,7 @@ def can_end(
         for level in range(len(stages) + 1):
             if (waiting if level == 0 else inside[level - 1]) == 0:
                 continue
-            more = held[:r] + (tuple(sorted((*one, level))),) + held[r + 1 :]
+            more = (*held[:r], tuple(sorted((*one, level))), *held[r + 1 :])
             after = inside if level == 0 else _changed(inside, level - 1, -1)
             if can_end(stages, hands, waiting - (level == 0), after, more):
                 return True

@@ -11,7 +11,9 @@ from makespan.envs.transfer_robot.instance import TransferCell
 SMALL = CellSize(num_glasses=5, num_chambers=5, num_stages=3, num_robots=2, max_hands=2)
 
 
-def engine_for(num_slots: int, fetches: str = "ahead", skip_forced: bool = True, reward: str = "makespan") -> TransferEngine:
+def engine_for(
+    num_slots: int, fetches: str = "ahead", skip_forced: bool = True, reward: str = "makespan"
+) -> TransferEngine:
     """An engine for cells of size `SMALL`."""
     return TransferEngine(num_slots, SMALL, fetches=fetches, reward=reward, skip_forced=skip_forced)
 

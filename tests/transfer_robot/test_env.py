@@ -18,9 +18,21 @@ from makespan.envs.transfer_robot.bounds import lower_bound
 from makespan.envs.transfer_robot.env import TransferRobotEnv, TransferRobotVectorEnv
 from makespan.envs.transfer_robot.family import TRANSFER_ROBOT, chart, chart_page, group
 from makespan.envs.transfer_robot.follow import MovesPolicy
-from makespan.envs.transfer_robot.generator import TOY_OPTIMUM, CellSize, RailCell, generator_names, make_generator
+from makespan.envs.transfer_robot.generator import (
+    TOY_OPTIMUM,
+    CellSize,
+    RailCell,
+    generator_names,
+    make_generator,
+)
 from makespan.envs.transfer_robot.instance import TransferCell
-from makespan.envs.transfer_robot.search import BeamSearchSolver, RandomisedDispatchSolver, beam, best_rule, dispatch
+from makespan.envs.transfer_robot.search import (
+    BeamSearchSolver,
+    RandomisedDispatchSolver,
+    beam,
+    best_rule,
+    dispatch,
+)
 from makespan.envs.transfer_robot.validator import validate
 
 ID = "makespan/TransferRobot-v0"
@@ -28,7 +40,13 @@ SETTINGS: dict[str, dict[str, object]] = {
     "default": {},
     "ready": {"generator": "single_arm", "fetches": "ready", "illegal_action": "noop"},
     "two robots": {"generator": "two_robots", "skip_forced": False, "illegal_action": "raise"},
-    "everything": {"generator": "residency", "num_robots": 2, "num_chambers": 8, "interarrival_factor": 0.5, "limited": 1.0},
+    "everything": {
+        "generator": "residency",
+        "num_robots": 2,
+        "num_chambers": 8,
+        "interarrival_factor": 0.5,
+        "limited": 1.0,
+    },
     "shuffled": {"generator": "two_dual_arms", "shuffled": True, "fetches": "ready"},
 }
 
@@ -121,7 +139,10 @@ def test_wrong_cells_are_refused(name: str) -> None:
     """What contradicts itself is refused with the field, the value and what was expected."""
     change, message = WRONG[name]
     toy = make_generator("toy").sample(np.random.default_rng(0))
-    fields = {key: getattr(toy, key) for key in ("process", "recipe", "chambers", "travel", "load_time", "unload_time", "hands")}
+    fields = {
+        key: getattr(toy, key)
+        for key in ("process", "recipe", "chambers", "travel", "load_time", "unload_time", "hands")
+    }
     with pytest.raises(InvalidInstanceError, match=message):
         TransferCell(**(fields | change))  # type: ignore[arg-type]
 
@@ -184,7 +205,7 @@ def rule_choice(rule: str, name: str, *moves: int) -> tuple[int, set[int]]:
 
 
 def test_rules_by_hand() -> None:
-    """In the toy with two hands, one glass in the chamber and another one held, the swap rule exchanges, and never waits before."""
+    """In the toy with two hands, one glass in the chamber and one held, the swap rule exchanges; pull and push differ after that."""
     # stations 0, 1, 2; candidates: fetch 0, fetch 1, deliver (hand 0) 1, 2, deliver (hand 1) 1, 2, wait
     choice, allowed = rule_choice("swap", "toy-dual", 0, 2)
     assert (choice, allowed) == (0, {0, 6})  # the glass in the chamber is not ready
@@ -216,7 +237,7 @@ def test_rules_finish(rule: str) -> None:
 
 
 def test_searches_and_following() -> None:
-    """Beam search beats every rule it starts from here, its schedule can be followed move by move, and nothing beats the bound."""
+    """Beam search beats the rules it starts from here, its schedule can be followed, and nothing beats the bound."""
     cell = make_generator("residency", num_glasses=8).sample(np.random.default_rng(0))
     schedule, by_rules = best_rule(cell)
     assert validate(cell, schedule) == by_rules

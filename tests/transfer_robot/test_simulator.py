@@ -53,7 +53,9 @@ def test_toy_by_hand(hands: int) -> None:
         engine.step(np.array([moves_of(engine)[move]]))
     assert engine.outcome.terminated[0]
     schedule = engine.schedule(0)
-    rows = zip(schedule.kinds, schedule.job.tolist(), schedule.start.tolist(), schedule.end.tolist(), strict=True)
+    rows = zip(
+        schedule.kinds, schedule.job.tolist(), schedule.start.tolist(), schedule.end.tolist(), strict=True
+    )
     found = set(rows)
     assert {("process", 0, 5, 15), ("process", 1, 18, 28), ("load", 1, 33, 34)} <= found
     assert engine.objective(0) == 34
@@ -77,9 +79,14 @@ def test_plain_simulator_agrees(fetches: str) -> None:
                 break
             moves = moves_of(engine)
             assert set(moves) == asked[1]
-            forbidden += any(c.glass is not None and not c.fetched and ("fetch", x, -1) not in moves for x, c in plain.chambers.items())
+            forbidden += any(
+                c.glass is not None and not c.fetched and ("fetch", x, -1) not in moves
+                for x, c in plain.chambers.items()
+            )
             system = engine.observation["system_x"][0, 0]
-            assert system[3] == pytest.approx(min(100.0, plain.now / max(1, engine.state.clock[0, 7])), abs=1e-4)
+            assert system[3] == pytest.approx(
+                min(100.0, plain.now / max(1, engine.state.clock[0, 7])), abs=1e-4
+            )
             move = sorted(asked[1])[int(rng.integers(len(asked[1])))]
             plain.play(move)
             engine.step(np.array([moves[move]]))
@@ -167,7 +174,7 @@ def test_decisions_never_beat_the_optimum() -> None:
 
 @pytest.mark.parametrize(("limit", "objective"), [(-1, 22), (5, 22), (4, 72)])
 def test_penalty_by_hand(limit: int, objective: int) -> None:
-    """The toy with a process of 1: ready at 6, fetched at 11 after a way to the port. Five are allowed by 5, and cost 50 under 4."""
+    """The toy with a process of 1: ready at 6, fetched at 11 after a way to the port. A limit of 4 costs 50, 5 nothing."""
     toy = ToyCell(2).sample()
     cell = replace(toy, process=np.array([[1]]), limit=np.array([[limit]]), penalty=50)
     engine = engine_for(1, skip_forced=False)
