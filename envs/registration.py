@@ -95,6 +95,8 @@ PLAIN_ENVIRONMENTS: Final = (("makespan/AMoDRebalance-v0", "makespan.envs.amod.e
 AGENT_ENVIRONMENTS: Final = (
     ("aec", "makespan/uam_fleet-v0", f"{_FLEET}:env"),
     ("parallel", "makespan/uam_fleet-v0", f"{_FLEET}:parallel_env"),
+    ("aec", "makespan/jobshop_machines-v0", f"{_JOBSHOP}.machines:env"),
+    ("aec", "makespan/soc_clusters-v0", f"{_SOC}.clusters:env"),
 )
 
 

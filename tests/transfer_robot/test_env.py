@@ -205,7 +205,7 @@ def rule_choice(rule: str, name: str, *moves: int) -> tuple[int, set[int]]:
 
 
 def test_rules_by_hand() -> None:
-    """In the toy with two hands, one glass in the chamber and one held, the swap rule exchanges; pull and push differ after that."""
+    """In the toy with two hands, one glass in the chamber and one held, the swap rule exchanges; pull and push differ."""
     # stations 0, 1, 2; candidates: fetch 0, fetch 1, deliver (hand 0) 1, 2, deliver (hand 1) 1, 2, wait
     choice, allowed = rule_choice("swap", "toy-dual", 0, 2)
     assert (choice, allowed) == (0, {0, 6})  # the glass in the chamber is not ready
