@@ -25,7 +25,11 @@ from makespan.envs.core.errors import UnknownNameError
 from makespan.envs.core.files import write_atomically
 
 PACKAGES: Final = ("makespan", "numpy", "numba", "gymnasium", "jssenv", "graph-jsp-env")
-FAMILIES: Final = {"jobshop": "makespan.agents.bench_jobshop", "memory": "makespan.agents.bench_memory"}
+FAMILIES: Final = {
+    "jobshop": "makespan.agents.bench_jobshop",
+    "memory": "makespan.agents.bench_memory",
+    "transfer_robot": "makespan.agents.bench_transfer_robot",
+}
 
 Play = Callable[[], int]
 

@@ -10,18 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
-import gymnasium
 import numpy as np
-from gymnasium.vector import AutoresetMode
 
 from makespan.agents.bench import Contestant, Play
+from makespan.agents.bench_play import batch, ruled, scalar
+from makespan.agents.config import Options
 from makespan.envs.core.errors import UnknownNameError
-from makespan.envs.core.policy import rule_policy
-from makespan.envs.core.vector import SchedulingVectorEnv
 from makespan.envs.memory.allocation_benchmark import load_instance as load_allocation
 from makespan.envs.memory.allocation_instance import AllocationProblem
 from makespan.envs.memory.mapping_benchmark import load_instance as load_mapping
-from makespan.envs.registration import get_family
 
 ALLOCATION: Final = "makespan/MemoryAllocation-v0"
 MAPPING: Final = "makespan/MemoryMapping-v0"
@@ -32,7 +29,6 @@ SIZES: Final = {
     "mapping 589": (MAPPING, "unet_training_b1@16"),
 }
 RULES: Final = {ALLOCATION: ("greedy_by_size", "lowest_offset"), MAPPING: ("soon",)}
-CHUNK: Final = 2_048  # decisions of a batch between two looks at the clock
 PLAIN: Final = "plain Python"
 
 
@@ -49,81 +45,22 @@ def _of_size(size: str, env_id: str, name: str) -> Iterator[Contestant]:
     def row(what: str, num_envs: int, build: Callable[[], Play], reference: str = "") -> Contestant:
         return Contestant(what, size, num_envs, build, reference)
 
+    options = _options(env_id)
     if env_id == ALLOCATION:
         instance: Any = load_allocation(name)
         yield row("first fit in plain Python, no observation", 1, lambda: _plain(instance), PLAIN)
     else:
         instance = load_mapping(name)
-    yield row("env.step, full observation, live", 1, lambda: _scalar(env_id, instance, copy=False))
-    yield row("env.step, full observation, copied", 1, lambda: _scalar(env_id, instance, copy=True))
+    yield row("env.step, full observation, live", 1, lambda: scalar(env_id, instance, options, copy=False))
+    yield row("env.step, full observation, copied", 1, lambda: scalar(env_id, instance, options, copy=True))
     for num_envs in (1, 64, 256):
-        yield row("batch, full observation", num_envs, lambda n=num_envs: _batch(env_id, instance, n))  # type: ignore[misc]
+        yield row("batch, full observation", num_envs, lambda n=num_envs: batch(env_id, instance, options, n))  # type: ignore[misc]
     for rule in RULES[env_id]:
-        yield row(f"batch, rule {rule}", 64, lambda r=rule: _rule(env_id, instance, r, 64))  # type: ignore[misc]
+        yield row(f"batch, rule {rule}", 64, lambda r=rule: ruled(env_id, instance, options, 64, r))  # type: ignore[misc]
 
 
-def _options(env_id: str) -> dict[str, Any]:
+def _options(env_id: str) -> Options:
     return {} if env_id == ALLOCATION else {"skip_forced": False}
-
-
-def _scalar(env_id: str, instance: Any, copy: bool) -> Play:
-    env = gymnasium.make(env_id, instance=instance, copy=copy, disable_env_checker=True, **_options(env_id))
-    draws = np.random.default_rng(0).random(100_003)
-
-    def play() -> int:
-        observation, _ = env.reset()
-        decisions, terminated = 0, False
-        while not terminated:
-            allowed = observation["action_mask"].nonzero()[0]
-            observation, _, terminated, _, _ = env.step(allowed[int(draws[decisions] * allowed.size)])
-            decisions += 1
-        return decisions
-
-    return play
-
-
-def _make_batch(env_id: str, instance: Any, num_envs: int, mode: AutoresetMode) -> SchedulingVectorEnv:
-    envs = gymnasium.make_vec(
-        env_id,
-        num_envs=num_envs,
-        vectorization_mode="vector_entry_point",
-        instances=[instance] * num_envs,
-        autoreset_mode=mode,
-        copy=False,
-        **_options(env_id),
-    ).unwrapped
-    assert isinstance(envs, SchedulingVectorEnv)
-    return envs
-
-
-def _batch(env_id: str, instance: Any, num_envs: int) -> Play:
-    envs = _make_batch(env_id, instance, num_envs, AutoresetMode.SAME_STEP)
-    observation, _ = envs.reset(seed=0)
-    mask = observation["action_mask"]
-    tables = np.random.default_rng(0).random((31, *mask.shape), dtype=np.float32)
-    steps = max(1, CHUNK // num_envs)
-
-    def play() -> int:
-        for step in range(steps):
-            envs.step((tables[step % 31] * mask).argmax(axis=1))
-        return steps * num_envs
-
-    return play
-
-
-def _rule(env_id: str, instance: Any, rule: str, num_envs: int) -> Play:
-    envs = _make_batch(env_id, instance, num_envs, AutoresetMode.SAME_STEP)
-    policy = rule_policy(get_family(env_id).name, rule, envs.schema)
-    observation, _ = envs.reset(seed=0)
-    steps = max(1, CHUNK // num_envs)
-
-    def play() -> int:
-        seen = observation
-        for _ in range(steps):
-            seen, *_ = envs.step(policy.act(seen))
-        return steps * num_envs
-
-    return play
 
 
 def _plain(problem: AllocationProblem) -> Play:

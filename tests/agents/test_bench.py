@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from makespan.agents import bench_memory
+from makespan.agents import bench_memory, bench_transfer_robot
 from makespan.agents.bench import Contestant, Timing, measure, table
 from makespan.agents.bench_jobshop import contestants
 from makespan.envs.core.errors import UnknownNameError
@@ -64,3 +64,12 @@ def test_memory_contestants_count_every_decision() -> None:
     assert mapping["env.step, full observation, live", 1].build()() == 253
     with pytest.raises(UnknownNameError, match="mapping"):
         bench_memory.contestants(["7x7"])
+
+
+def test_transfer_contestants_count_every_decision() -> None:
+    """A lot of 24 glasses through three stages takes 192 moves, and a robot that may wait takes more decisions than that."""
+    ours = {(c.name, c.num_envs): c for c in bench_transfer_robot.contestants(["1 robot"])}
+    assert ours["env.step, full observation, copied", 1].build()() >= 192
+    assert ours["batch, rule swap_push", 64].build()() == 2048
+    with pytest.raises(UnknownNameError, match="2 robots"):
+        bench_transfer_robot.contestants(["7x7"])
