@@ -31,6 +31,7 @@ FAMILIES: Final = {
     "jobshop": "makespan.agents.bench_jobshop",
     "memory": "makespan.agents.bench_memory",
     "tardiness": "makespan.agents.bench_tardiness",
+    "transfer_robot": "makespan.agents.bench_transfer_robot",
 }
 
 Play = Callable[[], int]

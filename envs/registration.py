@@ -27,6 +27,7 @@ _JOBSHOP: Final = "makespan.envs.jobshop"
 _BLOCKING: Final = "makespan.envs.blocking"
 _DYNAMIC: Final = "makespan.envs.dynamic_shop"
 _TARDINESS: Final = "makespan.envs.tardiness"
+_TRANSFER: Final = "makespan.envs.transfer_robot"
 _SOC: Final = "makespan.envs.soc"
 _MEMORY: Final = "makespan.envs.memory"
 _FLEET: Final = "makespan.envs.fleet"
@@ -63,6 +64,12 @@ ENVIRONMENTS: Final = (
         f"{_TARDINESS}.family:TARDINESS",
     ),
     EnvEntry(
+        "makespan/TransferRobot-v0",
+        f"{_TRANSFER}.env:TransferRobotEnv",
+        f"{_TRANSFER}.env:TransferRobotVectorEnv",
+        f"{_TRANSFER}.family:TRANSFER_ROBOT",
+    ),
+    EnvEntry(
         "makespan/SoC-v0",
         f"{_SOC}.env:SocEnv",
         f"{_SOC}.env:SocVectorEnv",
@@ -97,6 +104,8 @@ AGENT_ENVIRONMENTS: Final = (
     ("aec", "makespan/memory_tenants-v0", f"{_MEMORY}.mapping_tenants:env"),
     ("aec", "makespan/uam_fleet-v0", f"{_FLEET}:env"),
     ("parallel", "makespan/uam_fleet-v0", f"{_FLEET}:parallel_env"),
+    ("aec", "makespan/jobshop_machines-v0", f"{_JOBSHOP}.machines:env"),
+    ("aec", "makespan/soc_clusters-v0", f"{_SOC}.clusters:env"),
 )
 
 

@@ -10,7 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from makespan.agents import bench_blocking, bench_dynamic_shop, bench_memory, bench_tardiness
+from makespan.agents import (
+    bench_blocking,
+    bench_dynamic_shop,
+    bench_memory,
+    bench_tardiness,
+    bench_transfer_robot,
+)
 from makespan.agents.bench import Contestant, Timing, measure, table
 from makespan.agents.bench_jobshop import contestants
 from makespan.envs.core.errors import UnknownNameError
@@ -99,3 +105,12 @@ def test_dynamic_contestants_count_every_decision() -> None:
     assert rows["env.step, full observation, live", 1].build()() == decisions == begun
     with pytest.raises(UnknownNameError, match="flexible"):
         bench_dynamic_shop.contestants(["7x7"])
+
+
+def test_transfer_contestants_count_every_decision() -> None:
+    """A lot of 24 glasses through three stages takes 192 moves, and a robot that may wait takes more decisions than that."""
+    ours = {(c.name, c.num_envs): c for c in bench_transfer_robot.contestants(["1 robot"])}
+    assert ours["env.step, full observation, copied", 1].build()() >= 192
+    assert ours["batch, rule swap_push", 64].build()() == 2048
+    with pytest.raises(UnknownNameError, match="2 robots"):
+        bench_transfer_robot.contestants(["7x7"])

@@ -218,7 +218,7 @@ def test_generators_fit_their_sizes() -> None:
         assert one == two
         for key in ("num_jobs", "num_machines", "longest_route", "max_alternatives"):
             assert getattr(one, key) <= getattr(generator.size, key)
-    with pytest.raises(ValueError, match="at least one shop"):
+    with pytest.raises(ValueError, match=r"FixedDynamicShops\.instances: empty"):
         FixedDynamicShops(())
 
 
