@@ -3,6 +3,7 @@
 import sys
 
 import numpy as np
+from pettingzoo import ParallelEnv
 from sb3_contrib import MaskablePPO
 from sb3_contrib.common.maskable.utils import get_action_masks
 
@@ -10,7 +11,7 @@ from makespan.agents.multi_agent import pettingzoo_to_sb3
 from makespan.envs import fleet
 
 
-def make_env() -> fleet.FleetParallelEnv:
+def make_env() -> ParallelEnv:
     return fleet.parallel_env(generator="tiny", reward="team")
 
 
