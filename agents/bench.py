@@ -24,8 +24,12 @@ from typing import Final
 from makespan.envs.core.errors import UnknownNameError
 from makespan.envs.core.files import write_atomically
 
-PACKAGES: Final = ("makespan", "numpy", "numba", "gymnasium", "jssenv", "graph-jsp-env")
-FAMILIES: Final = {"jobshop": "makespan.agents.bench_jobshop", "memory": "makespan.agents.bench_memory"}
+PACKAGES: Final = ("makespan", "numpy", "numba", "gymnasium", "pettingzoo", "jssenv", "graph-jsp-env")
+FAMILIES: Final = {
+    "fleet": "makespan.agents.bench_fleet",
+    "jobshop": "makespan.agents.bench_jobshop",
+    "memory": "makespan.agents.bench_memory",
+}
 
 Play = Callable[[], int]
 
