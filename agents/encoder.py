@@ -58,9 +58,7 @@ class Memory:
 class _DeepBlock(nn.Module):
     """One residual round of messages over every relation of the graph, in both directions."""
 
-    def __init__(
-        self, schema: GraphSchema, width: int, series: nn.ModuleDict, *, static_only: bool
-    ) -> None:
+    def __init__(self, schema: GraphSchema, width: int, series: nn.ModuleDict, *, static_only: bool) -> None:
         super().__init__()
         edges = deep_edges(schema, static_only=static_only)
         names = [node.name for node in schema.nodes if node.level != "system"]

@@ -110,9 +110,7 @@ def main() -> None:
     training = [Days(preset, 0, count) for preset, count in TRAINING.items()]
     tests = [Days(preset, 1000, count) for preset, count in TESTS.items()]
     start = dict.fromkeys(TUNED_WEIGHTS, 0.0) | {"margin": 1.0, "outlook of a flight": 0.5}  # `lookahead`
-    search = Evolution(
-        np.array(list(start.values())), SIGMA, CHILDREN, np.random.default_rng(arguments.seed)
-    )
+    search = Evolution(np.array(list(start.values())), SIGMA, CHILDREN, np.random.default_rng(arguments.seed))
     for generation in range(arguments.generations):
         best = search.advance(lambda weights: float(np.mean([days.relative(weights) for days in training])))
         print(f"{generation:4} best {best:.4f} sigma {search.sigma:.3f}", flush=True)

@@ -61,7 +61,11 @@ def choose(masks, rng):
 
 def test_slots_are_the_agents_of_the_copies():
     """Guards that slot c * K + k shows agent k of copy c, its mask, its reward and its info, over a whole day and the next."""
-    vec, twins, rng = pettingzoo_to_sb3(make_tiny, 2, seed=5), [make_tiny(), make_tiny()], np.random.default_rng(0)
+    vec, twins, rng = (
+        pettingzoo_to_sb3(make_tiny, 2, seed=5),
+        [make_tiny(), make_tiny()],
+        np.random.default_rng(0),
+    )
     agents, seen = twins[0].possible_agents, vec.reset()
     shown = [twin.reset(seed=5 + c)[0] for c, twin in enumerate(twins)]
     days = 0
@@ -81,7 +85,9 @@ def test_slots_are_the_agents_of_the_copies():
                 days += 1
                 assert dones[8 * c : 8 * c + 8].all()
                 last = infos[8 * c + 3]
-                np.testing.assert_array_equal(last["terminal_observation"], shown[c][agents[3]]["observation"])
+                np.testing.assert_array_equal(
+                    last["terminal_observation"], shown[c][agents[3]]["observation"]
+                )
                 assert last["summary"] == told[agents[3]]["episode"]
                 shown[c] = twin.reset()[0]
     assert days == 2  # a day has 144 ticks
@@ -105,7 +111,9 @@ def test_maskable_ppo_trains_a_shared_policy_and_takes_allowed_actions_only():
     bad = []
     model = MaskablePPO("MlpPolicy", vec, n_steps=16, batch_size=64, n_epochs=1, seed=0)
     before = model.policy.state_dict()["action_net.weight"].clone()
-    model.learn(512, callback=lambda local, _: bad.extend(info["invalid_action"] for info in local["infos"]) or True)
+    model.learn(
+        512, callback=lambda local, _: bad.extend(info["invalid_action"] for info in local["infos"]) or True
+    )
     assert len(bad) == 512 and not any(bad)
     assert not np.allclose(before, model.policy.state_dict()["action_net.weight"])
 
