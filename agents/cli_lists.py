@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from makespan.envs.core.family import Family
-from makespan.envs.registration import env_ids, get_family
+from makespan.envs.registration import AGENT_ENVIRONMENTS, PLAIN_ENVIRONMENTS, env_ids, get_family
 
 Rows = Iterator[tuple[str, str]]
 
@@ -22,6 +22,10 @@ def environments(full: bool) -> Rows:
     for env_id in env_ids():
         family = get_family(env_id)
         yield env_id, f"{family.name}, {family.sense}imises the {family.objective} ({family.unit})"
+    for env_id, _ in PLAIN_ENVIRONMENTS:
+        yield env_id, "Gymnasium, actions are no candidates"
+    for kind, env_id, _ in AGENT_ENVIRONMENTS:
+        yield env_id, f"PettingZoo, {kind}"
 
 
 def rules(full: bool) -> Rows:

@@ -11,6 +11,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import MISSING, fields, is_dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
@@ -18,12 +19,12 @@ from typing import Any, Final
 import gymnasium
 import numpy as np
 
-from makespan.agents.config import preset_names, preset_text
+from makespan.agents.config import ShapeConfig, TrainConfig, preset_names, preset_text
 from makespan.agents.statistics import mean_ci
 from makespan.envs.core.graph import GraphSchema
 from makespan.envs.core.policy import policies_of, rules_of, solvers_of
 from makespan.envs.jobshop import formats
-from makespan.envs.registration import ENVIRONMENTS, get_family
+from makespan.envs.registration import AGENT_ENVIRONMENTS, ENVIRONMENTS, get_family
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 PAGES: Final = ("README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
@@ -50,10 +51,53 @@ def environments(*ids: str) -> str:
     return table(("id", "observation", "action", "reward"), rows)
 
 
+def agent_environments() -> str:
+    """PettingZoo ids with the function that makes each, and what its agents are."""
+    rows = []
+    for kind, env_id, entry_point in AGENT_ENVIRONMENTS:
+        module, _, function = entry_point.partition(":")
+        env = getattr(import_module(module), function)()
+        first = (inspect.getdoc(type(env.unwrapped)) or "").partition("\n\n")[0]
+        rows.append([f"`{env_id}`", kind, f"`{module}.{function}()`", " ".join(first.split())])
+    return table(("id", "kind", "function", "what it is"), rows)
+
+
 def presets() -> str:
     """Presets of `makespan train` with the first line of their comment."""
     rows = ([f"`{name}`", preset_text(name).partition("\n")[0].lstrip("# ")] for name in preset_names())
     return table(("preset", "what it trains"), rows)
+
+
+def config_keys() -> str:
+    """Every key of a preset with its default, from the docstrings of the config's classes."""
+    parts = [_keys("", TrainConfig)]
+    for one in fields(TrainConfig):
+        if is_dataclass(one.default_factory):
+            parts.append(_keys(f"{one.name}.", one.default_factory))
+    parts.append(_keys("shapes[].", ShapeConfig))
+    return "\n\n".join(parts)
+
+
+def _keys(prefix: str, section: Any) -> str:
+    """A table of one section's keys."""
+    text = inspect.getdoc(section) or ""
+    meanings = dict(
+        re.findall(r"^    (\w+): ((?:.+\n?)(?:^      .+\n?)*)", text.partition("Attributes:\n")[2], re.M)
+    )
+    rows = []
+    for one in fields(section):
+        if is_dataclass(one.default_factory):
+            continue
+        default = one.default if one.default is not MISSING else one.default_factory
+        shown = (
+            "required"
+            if default is MISSING
+            else ""
+            if callable(default) or default in ((), "")
+            else f"`{default}`"
+        )
+        rows.append([f"`{prefix}{one.name}`", shown, " ".join(meanings[one.name].split())])
+    return table(("key", "default", "meaning"), rows)
 
 
 def results_jobshop() -> str:
@@ -271,6 +315,59 @@ def results_objective(name: str) -> str:
     return f"{table(header, rows)}\n\n{note}"
 
 
+SUMMARY: Final = (
+    ("classic job shop", "LA and TA, 120", "jobshop_la_ta"),
+    ("flexible job shop", "mk01-mk10", "flexible_jobshop_mk"),
+    ("tasks on a chip", "streams at 75 us, 50", "soc_top_stream_75"),
+    ("static allocation", "perfect packings, 10", "memory_allocation_guillotine"),
+    ("static allocation", "MiniMalloc A, B, C", "memory_allocation_minimalloc"),
+)
+
+
+def results_summary() -> str:
+    """The agents that ship against the best rule and the best solver of each problem, from the stored evaluations."""
+    rows = []
+    for problem, instances, name in SUMMARY:
+        document = _stored(name)
+        meta = document["meta"]
+        sign = -1.0 if meta.get("sense") == "max" else 1.0
+        values: dict[str, list[float]] = {}
+        for row in document["rows"]:
+            values.setdefault(row["policy"], []).append(row["objective"])
+        best: dict[str, str] = {}
+        for one in meta["policies"]:
+            policy, kind = one["policy"], "solver" if one["kind"] == "policy" else one["kind"]
+            if one["samples"] > 1 or "search=" in policy:
+                kind += ", searching"
+            if kind not in best or sign * np.mean(values[policy]) < sign * np.mean(values[best[kind]]):
+                best[kind] = policy
+        rule = values[best["rule"]]
+        cells = []
+        for kind in ("learned", "learned, searching", "solver"):
+            if kind not in best:
+                cells.append("-")
+                continue
+            change = mean_ci(list(100.0 * (np.array(values[best[kind]]) / np.array(rule) - 1.0)))
+            shown = "" if kind == "learned" else f"`{best[kind].replace('pretrained', '')}` "
+            cells.append(f"{shown}{change.estimate:+.1f} [{change.low:+.1f}, {change.high:+.1f}]")
+        aim = "higher" if sign < 0 else "lower"
+        rows.append([problem, instances, f"{meta['objective']}, {aim}", f"`{best['rule']}`", *cells])
+    header = (
+        "problem",
+        "instances",
+        "objective, better is",
+        "best rule",
+        "agent, one shot",
+        "agent, samples or search",
+        "solver",
+    )
+    note = (
+        "Mean change of the objective against the best rule on the same instances, % [95 % bootstrap interval over instances]; "
+        "one training seed each. Commands and rows: the families' pages and `benchmarks/results/`."
+    )
+    return f"{table(header, rows)}\n\n{note}"
+
+
 def rules(family: str) -> str:
     """A family's rules with their sources."""
     rows = ([f"`{name}`", rule.description, rule.citation] for name, rule in rules_of(family).items())
@@ -354,7 +451,10 @@ def graph(env_id: str) -> str:
 
 PARTS: Final[dict[str, Callable[..., str]]] = {
     "environments": environments,
+    "agent-environments": agent_environments,
     "presets": presets,
+    "config": config_keys,
+    "results-summary": results_summary,
     "results-jobshop": results_jobshop,
     "results-quickstart": results_quickstart,
     "results-ppo": results_ppo,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import pickle
 import subprocess
@@ -15,7 +16,7 @@ import makespan
 from makespan.envs.core.errors import UnknownNameError
 from makespan.envs.core.family import Family
 from makespan.envs.core.vector import SchedulingVectorEnv
-from makespan.envs.registration import env_ids, get_family, register_all
+from makespan.envs.registration import AGENT_ENVIRONMENTS, env_ids, get_family, register_all
 
 
 @pytest.mark.parametrize("env_id", env_ids())
@@ -74,3 +75,14 @@ def test_module_form_needs_no_import() -> None:
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert "action_mask" in result.stdout
+
+
+@pytest.mark.parametrize(("kind", "env_id", "entry_point"), AGENT_ENVIRONMENTS)
+def test_pettingzoo_ids_make_what_the_functions_make(kind: str, env_id: str, entry_point: str) -> None:
+    """PettingZoo's registry gives the module's environment, whose name is the id's."""
+    pettingzoo = pytest.importorskip("pettingzoo", minversion="1.27")
+    module, _, function = entry_point.partition(":")
+    made, called = pettingzoo.make(kind, env_id), getattr(importlib.import_module(module), function)()
+    assert type(made.unwrapped) is type(called.unwrapped)
+    assert made.metadata["name"] == env_id.removeprefix("makespan/").replace("-", "_")
+    assert made.possible_agents == called.possible_agents

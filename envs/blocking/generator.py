@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Protocol, runtime_checkable
@@ -20,7 +19,7 @@ from makespan.envs.blocking.shutdowns import (
     read_trace,
 )
 from makespan.envs.core.errors import UnknownNameError
-from makespan.envs.core.sources import check_parameters
+from makespan.envs.core.generators import Catalogue, Fixed
 from makespan.envs.jobshop.generator import UniformShop
 from makespan.envs.jobshop.generator_base import ShopSize, check_ranges
 from makespan.envs.jobshop.instance import ShopInstance
@@ -252,58 +251,22 @@ class ToyBlockingShop:
         return BlockingShopInstance(shop, self.swap)
 
 
-@dataclass(frozen=True, eq=False)
-class FixedBlockingShops:
-    """A given list of shops, drawn uniformly.
-
-    Attributes:
-        instances: The shops.
-    """
-
-    instances: Sequence[BlockingShopInstance]
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "instances", tuple(self.instances))
-        if not self.instances:
-            raise ValueError("FixedBlockingShops.instances: empty; expected at least one shop")
+class FixedBlockingShops(Fixed[BlockingShopInstance]):
+    """Given shops."""
 
     @cached_property
     def size(self) -> ShopSize:
-        """Maxima over the shops."""
+        """Maxima over them."""
         return ShopSize.of(*(instance.shop for instance in self.instances))
 
-    def sample(self, rng: np.random.Generator) -> BlockingShopInstance:
-        """Draw a shop."""
-        return self.instances[int(rng.integers(len(self.instances)))]
 
-
-_GENERATORS: Final[dict[str, Callable[..., Generator]]] = {
-    "uniform": UniformBlockingShop,
-    "benchmark": BenchmarkBlockingShop,
-    "rotating": RotatingShop,
-    "toy": ToyBlockingShop,
-}
-
-
-def generator_names() -> list[str]:
-    """Names that `make_generator` knows."""
-    return list(_GENERATORS)
-
-
-def make_generator(name: str, **parameters: float | str) -> Generator:
-    """Build a generator by name.
-
-    Args:
-        name: One of `generator_names()`.
-        **parameters: Fields of the generator's dataclass.
-
-    Raises:
-        UnknownNameError: No generator has this name.
-        TypeError: The generator has no such parameter.
-        ValueError: A parameter is out of range.
-    """
-    if name not in _GENERATORS:
-        raise UnknownNameError("generator", name, _GENERATORS)
-    build = _GENERATORS[name]
-    check_parameters(name, build, parameters)
-    return build(**parameters)
+_CATALOGUE: Catalogue[Generator] = Catalogue(
+    {
+        "uniform": UniformBlockingShop,
+        "benchmark": BenchmarkBlockingShop,
+        "rotating": RotatingShop,
+        "toy": ToyBlockingShop,
+    }
+)
+generator_names = _CATALOGUE.names
+make_generator = _CATALOGUE.make

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import html as markup
-import json
 from collections.abc import Sequence
 
 from makespan.envs.core.gantt_layout import ColourBy, lay_out, name_of, summary
-from makespan.envs.core.gantt_page import TEMPLATE
+from makespan.envs.core.gantt_page import HINT, SCRIPT, TOOLS
+from makespan.envs.core.html_page import page
 from makespan.envs.core.metrics import busy_times
 from makespan.envs.core.palette import colour_of, ink_on
 from makespan.envs.core.schedule import Schedule
@@ -74,15 +73,14 @@ def html(
         "referenceName": reference_name,
         "facts": _facts(schedule, len(layout.names), reference, reference_name),
     }
-    parts = {
-        "title": markup.escape(heading),
-        "summary": markup.escape(f"{heading}: {summary(schedule)}, makespan {schedule.makespan}"),
-        "data": _embed(data),
-    }
-    page = TEMPLATE
-    for key, text in parts.items():  # data goes last: nothing in it is taken for a placeholder
-        page = page.replace(f"__{key.upper()}__", text)
-    return page
+    return page(
+        title=heading,
+        summary=f"{heading}: {summary(schedule)}, makespan {schedule.makespan}",
+        data=data,
+        script=SCRIPT,
+        tools=TOOLS,
+        hint=HINT,
+    )
 
 
 def _facts(
@@ -101,11 +99,3 @@ def _facts(
         share = busy_times(schedule).sum() / (num_rows * schedule.makespan)
         facts.append([f"{100 * share:.1f} %", "mean utilisation"])
     return [[value.replace(",", "\u202f"), caption] for value, caption in facts]
-
-
-def _embed(data: object) -> str:
-    """JSON that is safe inside a script element: no tag, comment or entity can begin in it."""
-    text = json.dumps(data, separators=(",", ":"))
-    for character in "<>&":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return text

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -61,22 +60,3 @@ class Sources:
                 f"{', '.join(parameters)}: given together with a generator object, which has its own"
             )
         return generator
-
-
-def check_parameters(name: str, build: Any, parameters: Iterable[str], fixed: Collection[str] = ()) -> None:
-    """Raise `TypeError` where a generator's dataclass has no such field.
-
-    Args:
-        name: The generator's, for the message.
-        build: Its dataclass.
-        parameters: Names that are to be set.
-        fixed: Fields that the name itself has set.
-    """
-    known = [one.name for one in fields(build) if one.init and one.name not in fixed]
-    for parameter in parameters:
-        if parameter not in known:
-            near = difflib.get_close_matches(parameter, known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else "."
-            raise TypeError(
-                f"generator {name!r} has no parameter {parameter!r}{hint} It takes: {', '.join(known) or 'none'}"
-            )

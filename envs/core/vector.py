@@ -23,8 +23,26 @@ from makespan.envs.core.env import (
     check_illegal_action,
 )
 from makespan.envs.core.errors import IllegalActionError
+from makespan.envs.core.kernels import kernel
 from makespan.envs.core.schedule import Schedule
 from makespan.envs.core.sources import Sources
+
+
+@kernel
+def _mark_illegal(
+    mask: NDArray[np.int8],
+    actions: NDArray[np.int64],
+    finished: NDArray[np.bool_],
+    illegal: NDArray[np.bool_],
+) -> int:
+    """Mark slots (B,) whose action is not a candidate allowed by its row of the mask (B, A); returns how many."""
+    count = 0
+    for b in range(actions.size):
+        a = actions[b]
+        if not finished[b] and (a < 0 or a >= mask.shape[1] or not mask[b, a]):
+            illegal[b] = True
+            count += 1
+    return count
 
 
 class SchedulingVectorEnv(VectorEnv[Buffers, NDArray[np.int64], NDArray[Any]]):
@@ -113,7 +131,7 @@ class SchedulingVectorEnv(VectorEnv[Buffers, NDArray[np.int64], NDArray[Any]]):
         if actions.shape != (self.num_envs,):
             raise ValueError(f"actions: shape {actions.shape}; expected ({self.num_envs},)")
         was_finished = self._finished.copy()
-        invalid = self._replace_illegal(actions, ~was_finished)
+        invalid = self._replace_illegal(actions, was_finished)
         actions[was_finished] = -1
         if self.autoreset_mode is AutoresetMode.NEXT_STEP:
             for slot in np.flatnonzero(was_finished):
@@ -191,13 +209,11 @@ class SchedulingVectorEnv(VectorEnv[Buffers, NDArray[np.int64], NDArray[Any]]):
         self._finished[slot] = False
         self._noops[slot] = 0
 
-    def _replace_illegal(self, actions: NDArray[np.int64], awaited: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Replace forbidden actions in place; returns which were (B,)."""
+    def _replace_illegal(self, actions: NDArray[np.int64], finished: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Replace forbidden actions in place where the episode goes on; returns which were (B,)."""
         mask = self.engine.observation["action_mask"]
-        inside = (actions >= 0) & (actions < mask.shape[1])
-        unmasked = mask[self._slots, np.where(inside, actions, 0)] > 0
-        invalid: NDArray[np.bool_] = ~(inside & unmasked) & awaited
-        if not invalid.any():
+        invalid = np.zeros(self.num_envs, np.bool_)
+        if not _mark_illegal(mask, actions, finished, invalid):
             return invalid
         if self.illegal_action == "raise":
             first = int(np.flatnonzero(invalid)[0])

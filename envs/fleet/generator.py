@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from makespan.envs.core.errors import UnknownNameError
-from makespan.envs.core.sources import check_parameters
+from makespan.envs.core.generators import check_parameters
 from makespan.envs.fleet.demand import draw_arrivals, expected_passengers
 from makespan.envs.fleet.generator_base import FixedDays, FleetSize, Generator, ToyDay
 from makespan.envs.fleet.instance import CLOSURE_BLOCK, I32, FleetDay, FleetParameters, least_legs

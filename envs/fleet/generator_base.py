@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Protocol, runtime_checkable
 
 import numpy as np
 
+from makespan.envs.core.generators import Fixed
 from makespan.envs.fleet.instance import FleetDay, FleetParameters
 
 
@@ -102,26 +102,10 @@ class ToyDay:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class FixedDays:
-    """A given list of days, drawn uniformly.
-
-    Attributes:
-        instances: The days.
-    """
-
-    instances: Sequence[FleetDay]
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "instances", tuple(self.instances))
-        if not self.instances:
-            raise ValueError("FixedDays.instances: empty; expected at least one day")
+class FixedDays(Fixed[FleetDay]):
+    """Given days."""
 
     @cached_property
     def size(self) -> FleetSize:
-        """Maxima over the days."""
+        """Maxima over them."""
         return FleetSize.of(*self.instances)
-
-    def sample(self, rng: np.random.Generator) -> FleetDay:
-        """Draw a day."""
-        return self.instances[int(rng.integers(len(self.instances)))]

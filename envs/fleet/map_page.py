@@ -1,11 +1,10 @@
-"""The day as one interactive HTML page: a map that plays, with queues, aircraft and the books; no server, network or library."""
+"""The day as one interactive page: a map that plays, with queues, aircraft and the books."""
 
 from __future__ import annotations
 
-import html as markup
-import json
 from typing import Final
 
+from makespan.envs.core.html_page import page
 from makespan.envs.core.palette import BASE
 from makespan.envs.core.schedule import Schedule
 from makespan.envs.fleet.instance import FleetDay
@@ -13,79 +12,140 @@ from makespan.envs.fleet.pictures import DayView
 
 _STEP: Final = 300  # seconds between two moments for which queues and books are stored
 
-_PAGE: Final = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>__TITLE__</title>
-<style>
-:root{color-scheme:light dark;--ink:#1d2530;--paper:#fff;--soft:#8a94a3}
-@media(prefers-color-scheme:dark){:root{--ink:#e8ecf2;--paper:#14181f;--soft:#7d8795}}
-body{margin:0;font:14px/1.4 system-ui,sans-serif;color:var(--ink);background:var(--paper)}
-main{max-width:860px;margin:auto;padding:12px}h1{font-size:17px;margin:4px 0}
-canvas{width:100%;border:1px solid var(--soft);border-radius:6px}
-.bar{display:flex;gap:10px;align-items:center;margin:8px 0}input{flex:1}button{min-width:64px}
-dl{display:flex;flex-wrap:wrap;gap:6px 22px;margin:0}dt{color:var(--soft)}dd{margin:0;font-variant-numeric:tabular-nums}
-p{color:var(--soft)}
-</style></head><body><main>
-<h1>__TITLE__</h1>
-<div class="bar"><button id="play" aria-label="play or pause">Play</button>
-<input id="time" type="range" min="0" max="__HORIZON__" step="30" value="0" aria-label="time"><output id="clock"></output></div>
-<canvas id="map" width="1200" height="900" role="img" aria-label="map of the network"></canvas>
-<dl id="books"></dl>
-<p>Circles grow with the queues. Blue aircraft carry passengers, orange ones fly empty, red ones are under repair;
- dotted routes are
-closed. Squares with a ring have chargers. Hover over a vertiport for its queue.</p>
-<script>
-const D=__DATA__;
-const c=document.getElementById("map"),g=c.getContext("2d"),s=document.getElementById("time");
-const xs=D.position.map(p=>p[0]),ys=D.position.map(p=>p[1]);
-const x0=Math.min(...xs),x1=Math.max(...xs),y0=Math.min(...ys),y1=Math.max(...ys);
-const k=Math.min(1040/Math.max(1,x1-x0),760/Math.max(1,y1-y0));
-const X=p=>80+(p[0]-x0)*k,Y=p=>820-(p[1]-y0)*k;
-let mouse=null,playing=false;
-const css=n=>getComputedStyle(document.documentElement).getPropertyValue(n);
-const clock=t=>{const m=Math.floor((t+D.dayStart)/60);return String(Math.floor(m/60)).padStart(2,
- "0")+":"+String(m%60).padStart(2,"0")};
-function draw(){
- const t=+s.value,n=Math.min(D.queues.length-1,Math.floor(t/D.step)),h=Math.min(D.closed.length-1,Math.floor(t/3600));
- document.getElementById("clock").textContent=clock(t);
- g.clearRect(0,0,c.width,c.height);g.lineWidth=1.5;
- g.setLineDash([4,6]);g.strokeStyle=D.colours.repair;
- for(const[i,j]of D.closed[h]){g.beginPath();g.moveTo(X(D.position[i]),Y(D.position[i]));g.lineTo(X(D.position[j]),
- Y(D.position[j]));g.stroke()}
- g.setLineDash([]);g.font="17px system-ui";
- let tip=null;
- D.position.forEach((p,i)=>{const q=D.queues[n][i];
-  g.globalAlpha=.3;g.fillStyle=D.chargers[i]?D.colours.hub:D.colours.stop;
-  g.beginPath();g.arc(X(p),Y(p),8+3.2*Math.sqrt(q),0,7);g.fill();g.globalAlpha=1;
-  g.fillRect(X(p)-5,Y(p)-5,10,10);if(D.chargers[i]){g.strokeStyle=g.fillStyle;g.beginPath();g.arc(X(p),Y(p),10,0,7);
- g.stroke()}
-  g.fillStyle=css("--ink");g.fillText("V"+i,X(p)+10,Y(p)-10);
-  if(mouse&&Math.hypot(mouse[0]-X(p),
- mouse[1]-Y(p))<26)tip="V"+i+": "+q+" waiting, "+D.parking[i]+" places, "+D.chargers[i]+" chargers"});
- let air=0,empty=0,down=0;
- for(const[a,i,j,t0,t1,kind,riders]of D.rows){if(t<t0||t>=t1)continue;
-  if(kind==="repair"){down++;g.fillStyle=D.colours.repair;g.fillRect(X(D.position[j])+8+5*(down%6),Y(D.position[j])+8,5,
- 5);continue}
-  const f=(t-t0)/Math.max(1,t1-t0),p=[0,1].map(d=>D.position[i][d]+(D.position[j][d]-D.position[i][d])*f);
-  air++;if(!riders)empty++;
-  const w=Math.atan2(Y(D.position[j])-Y(D.position[i]),X(D.position[j])-X(D.position[i]));
-  g.save();g.translate(X(p),Y(p));g.rotate(w);g.fillStyle=riders?D.colours.fly:D.colours.empty;
-  g.beginPath();g.moveTo(10,0);g.lineTo(-7,6);g.lineTo(-7,-6);g.fill();g.restore()}
- if(tip){g.fillStyle=css("--ink");g.fillText(tip,20,30)}
- const b=D.books[n],money=v=>(v/100).toLocaleString("en",{maximumFractionDigits:0})+" USD";
- const facts=[["profit",money(b[0]-b[1]-b[2])],["revenue",money(b[0])],["operating",money(b[1])],["electricity",money(b[2])],
-  ["passengers",b[3]],["in the air",air],["empty",empty],["waiting",D.queues[n].reduce((a,v)=>a+v,0)]];
- document.getElementById("books").replaceChildren(...facts.map(([name,value])=>{const e=document.createElement("div"),
-  dt=document.createElement("dt"),dd=document.createElement("dd");dt.textContent=name;dd.textContent=value;e.append(dt,
- dd);return e}))}
-s.oninput=draw;
-c.onmousemove=e=>{const r=c.getBoundingClientRect();mouse=[(e.clientX-r.left)*c.width/r.width,
- (e.clientY-r.top)*c.height/r.height];draw()};
-document.getElementById("play").onclick=e=>{playing=!playing;e.target.textContent=playing?"Pause":"Play";
- if(playing)requestAnimationFrame(tick)};
-function tick(){if(!playing)return;s.value=(+s.value>=+s.max)?0:+s.value+60;draw();requestAnimationFrame(tick)}
+_STYLE: Final = """
+main { max-width: 980px; }
+#chart { cursor: default; aspect-ratio: 4 / 3; }
+#tools { flex: 1; }
+#time { flex: 1; }
+#clock { font-variant-numeric: tabular-nums; min-width: 44px; }
+"""
+
+_TOOLS: Final = """<button type="button" id="play">Play</button>
+<input id="time" type="range" min="0" step="30" value="0" aria-label="time">
+<output id="clock"></output>"""
+
+_HINT: Final = """Circles grow with the queues. Blue aircraft carry passengers, orange ones fly empty, red ones are under repair;
+dotted routes are closed. Squares with a ring have chargers. Hover over a vertiport for its queue."""
+
+_SCRIPT: Final = """
+const pen = canvas.getContext("2d"), time = byId("time");
+const [AIRCRAFT, FROM, TO, START, END, KIND, RIDERS] = [0, 1, 2, 3, 4, 5, 6];
+const [width, height, margin, nose] = [1200, 900, 80, 10];
+const [xs, ys] = [0, 1].map((axis) => data.position.map((place) => place[axis]));
+const [west, south] = [Math.min(...xs), Math.min(...ys)];
+const scale = Math.min((width - 2 * margin) / Math.max(1, Math.max(...xs) - west),
+  (height - 2 * margin) / Math.max(1, Math.max(...ys) - south));
+const onMap = ([x, y]) => [margin + (x - west) * scale, height - margin - (y - south) * scale];
+const ports = data.position.map(onMap);
+let pointer = null, playing = false;
+canvas.width = width; canvas.height = height; time.max = data.horizon;
+
+function dayTime(second) {
+  const minute = Math.floor((second + data.dayStart) / 60);
+  return [Math.floor(minute / 60), minute % 60].map((part) => String(part).padStart(2, "0")).join(":");
+}
+
+function line([x0, y0], [x1, y1]) {
+  pen.beginPath(); pen.moveTo(x0, y0); pen.lineTo(x1, y1); pen.stroke();
+}
+
+function disc([x, y], radius) {
+  pen.beginPath(); pen.arc(x, y, radius, 0, 2 * Math.PI);
+}
+
+function drawClosures(second) {
+  const hour = Math.min(data.closed.length - 1, Math.floor(second / 3600));
+  pen.lineWidth = 1.5; pen.setLineDash([4, 6]); pen.strokeStyle = data.colours.repair;
+  for (const [i, j] of data.closed[hour]) line(ports[i], ports[j]);
+  pen.setLineDash([]);
+}
+
+function drawPorts(queues, ink) {
+  pen.font = "17px system-ui, sans-serif";
+  ports.forEach((port, i) => {
+    pen.fillStyle = pen.strokeStyle = data.chargers[i] ? data.colours.hub : data.colours.stop;
+    pen.globalAlpha = .3; disc(port, 8 + 3.2 * Math.sqrt(queues[i])); pen.fill(); pen.globalAlpha = 1;
+    pen.fillRect(port[0] - 5, port[1] - 5, 10, 10);
+    if (data.chargers[i]) { disc(port, 10); pen.stroke(); }
+    pen.fillStyle = ink; pen.fillText("V" + i, port[0] + 10, port[1] - 10);
+  });
+}
+
+function drawAircraft(second) {
+  const count = { flying: 0, empty: 0, repair: 0 };
+  for (const row of data.rows) {
+    if (second < row[START] || second >= row[END]) continue;
+    const from = ports[row[FROM]], to = ports[row[TO]];
+    if (row[KIND] === "repair") {
+      pen.fillStyle = data.colours.repair;
+      pen.fillRect(to[0] + 8 + 5 * (count.repair % 6), to[1] + 8, 5, 5);
+      count.repair++;
+      continue;
+    }
+    const share = (second - row[START]) / Math.max(1, row[END] - row[START]);
+    count.flying++;
+    if (!row[RIDERS]) count.empty++;
+    pen.save();
+    pen.translate(from[0] + (to[0] - from[0]) * share, from[1] + (to[1] - from[1]) * share);
+    pen.rotate(Math.atan2(to[1] - from[1], to[0] - from[0]));
+    pen.fillStyle = row[RIDERS] ? data.colours.fly : data.colours.empty;
+    pen.beginPath(); pen.moveTo(nose, 0); pen.lineTo(-7, 6); pen.lineTo(-7, -6); pen.fill();
+    pen.restore();
+  }
+  return count;
+}
+
+function showTip(queues) {
+  const near = pointer && ports.findIndex(([x, y]) => Math.hypot(pointer.x - x, pointer.y - y) < 26);
+  if (pointer === null || near < 0) { tip.style.visibility = "hidden"; return; }
+  const name = document.createElement("b"), text = document.createElement("span");
+  name.textContent = "V" + near;
+  text.textContent = `${queues[near]} waiting, ${data.parking[near]} places, ${data.chargers[near]} chargers`;
+  tip.replaceChildren(name, text);
+  tip.style.left = `${pointer.pageX + 14}px`; tip.style.top = `${pointer.pageY + 14}px`;
+  tip.style.visibility = "visible";
+}
+
+function draw() {
+  const second = Number(time.value), moment = Math.min(data.queues.length - 1, Math.floor(second / data.step));
+  const ink = getComputedStyle(document.documentElement).getPropertyValue("--ink");
+  const queues = data.queues[moment], [revenue, operating, electricity, passengers] = data.books[moment];
+  const dollars = (cents) => (cents / 100).toLocaleString("en", { maximumFractionDigits: 0 }) + " USD";
+  pen.clearRect(0, 0, width, height);
+  drawClosures(second);
+  drawPorts(queues, ink);
+  const count = drawAircraft(second);
+  byId("clock").textContent = dayTime(second);
+  showFacts([
+    [dollars(revenue - operating - electricity), "profit"], [dollars(revenue), "revenue"],
+    [dollars(operating), "operating"], [dollars(electricity), "electricity"], [passengers, "passengers"],
+    [count.flying, "in the air"], [count.empty, "empty"], [queues.reduce((sum, queue) => sum + queue, 0), "waiting"],
+  ]);
+  showTip(queues);
+}
+
+function play() {
+  if (!playing) return;
+  time.value = Number(time.value) >= data.horizon ? 0 : Number(time.value) + 60;
+  draw();
+  requestAnimationFrame(play);
+}
+
+time.addEventListener("input", draw);
+byId("play").addEventListener("click", (event) => {
+  playing = !playing;
+  event.target.textContent = playing ? "Pause" : "Play";
+  play();
+});
+canvas.addEventListener("pointermove", (event) => {
+  const box = canvas.getBoundingClientRect(), zoom = width / box.width;
+  pointer = { x: (event.clientX - box.left) * zoom, y: (event.clientY - box.top) * zoom,
+    pageX: event.clientX, pageY: event.clientY };
+  draw();
+});
+canvas.addEventListener("pointerleave", () => { pointer = null; draw(); });
+window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
 draw();
-</script></main></body></html>
 """
 
 
@@ -105,6 +165,7 @@ def html(day: FleetDay, schedule: Schedule) -> str:
         "chargers": day.chargers.tolist(),
         "dayStart": day.parameters.day_start,
         "step": _STEP,
+        "horizon": day.parameters.horizon,
         "queues": [view.queues(float(second)).tolist() for second in moments],
         "books": _books(view, moments),
         "closed": [
@@ -114,9 +175,16 @@ def html(day: FleetDay, schedule: Schedule) -> str:
         "rows": flights,
         "colours": {"fly": BASE[0], "empty": BASE[1], "repair": BASE[3], "hub": BASE[5], "stop": "#8a94a3"},
     }
-    page = _PAGE.replace("__TITLE__", markup.escape(day.name or "A fleet's day"))
-    page = page.replace("__HORIZON__", str(day.parameters.horizon))
-    return page.replace("__DATA__", _embed(data))  # last: nothing in it is taken for a placeholder
+    title = day.name or "A fleet's day"
+    return page(
+        title=title,
+        summary=f"{title}: {V} vertiports, {day.num_aircraft} aircraft",
+        data=data,
+        script=_SCRIPT,
+        tools=_TOOLS,
+        hint=_HINT,
+        style=_STYLE,
+    )
 
 
 def _books(view: DayView, moments: range) -> list[list[int]]:
@@ -132,11 +200,3 @@ def _books(view: DayView, moments: range) -> list[list[int]]:
             at += 1
         out.append(list(totals))
     return out
-
-
-def _embed(data: object) -> str:
-    """JSON that is safe inside a script element."""
-    text = json.dumps(data, separators=(",", ":"))
-    for character in "<>&":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return text

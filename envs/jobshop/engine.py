@@ -10,7 +10,7 @@ from numba.experimental import structref
 from numpy.typing import NDArray
 
 from makespan.envs.core.errors import InvalidInstanceError
-from makespan.envs.core.kernels import inlined_kernel, kernel
+from makespan.envs.core.kernels import borrowed, borrowing_kernel, kernel
 from makespan.envs.core.schedule import Schedule
 from makespan.envs.core.slots import SlotEngine, StepOutcome
 from makespan.envs.jobshop.instance import ShopInstance
@@ -61,7 +61,7 @@ SCHEMES: Final = {
 }
 
 
-@inlined_kernel
+@borrowing_kernel
 def _take(shops: Shops, graph: Graph, b: int, action: int) -> None:
     """Dispatch a candidate, and write what that changes."""
     K = shops.alternative.shape[2]
@@ -71,7 +71,7 @@ def _take(shops: Shops, graph: Graph, b: int, action: int) -> None:
     write_dispatch(shops, graph, b, j, o)
 
 
-@inlined_kernel
+@borrowing_kernel
 def _settle(shops: Shops, graph: Graph, b: int, scheme: int, skip_forced: bool, keep_last: bool) -> None:
     """Compute the mask, taking forced moves on the way; with `keep_last` the last operation is left for a decision."""
     mask, clock = graph.action_mask, shops.clock
@@ -84,7 +84,7 @@ def _settle(shops: Shops, graph: Graph, b: int, scheme: int, skip_forced: bool, 
         _take(shops, graph, b, action)
 
 
-@inlined_kernel
+@borrowing_kernel
 def _step_slot(
     shops: Shops, graph: Graph, outcome: StepOutcome, b: int, action: int, scheme: int, skip_forced: bool
 ) -> None:
@@ -131,7 +131,10 @@ structref.define_constructor(_Batch, _BatchType, _FIELDS)
 def _make_batch(
     shops: Shops, graph: Graph, static: StaticGraph, outcome: StepOutcome, scheme: int, skip_forced: bool
 ) -> _Batch:
-    return _Batch(shops, graph, static, outcome, scheme, skip_forced)  # type: ignore[no-untyped-call]
+    """A batch that borrows its arrays: the engine keeps them as long as it."""
+    return _Batch(  # type: ignore[no-untyped-call]
+        borrowed(shops), borrowed(graph), borrowed(static), borrowed(outcome), scheme, skip_forced
+    )
 
 
 @kernel

@@ -6,15 +6,13 @@ environment can lay out its spaces once. Parameters are plain numbers; `make_gen
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
 import numpy as np
 
-from makespan.envs.core.errors import UnknownNameError
-from makespan.envs.core.sources import check_parameters
+from makespan.envs.core.generators import Catalogue, Fixed
 from makespan.envs.jobshop.generator_base import Generator, Int32Array, ShopSize, check_ranges, layout
 from makespan.envs.jobshop.generator_flexible import BrandimarteShop, FlexibleShop
 from makespan.envs.jobshop.instance import ShopInstance
@@ -308,72 +306,29 @@ class ToyShop:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class FixedShops:
-    """A given list of shops.
-
-    Attributes:
-        instances: The shops.
-        cycle: Whether to hand them out in turn, whatever the `rng` (the turn is then a state of this object);
-            otherwise every draw is uniform.
-    """
-
-    instances: Sequence[ShopInstance]
-    cycle: bool = False
-    _turn: list[int] = field(default_factory=lambda: [0], init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "instances", tuple(self.instances))
-        if not self.instances:
-            raise ValueError("FixedShops.instances: empty; expected at least one shop")
+class FixedShops(Fixed[ShopInstance]):
+    """Given shops."""
 
     @cached_property
     def size(self) -> ShopSize:
-        """Maxima over the shops."""
+        """Maxima over them."""
         return ShopSize.of(*self.instances)
 
-    def sample(self, rng: np.random.Generator) -> ShopInstance:
-        """Draw a shop, or take the next."""
-        if not self.cycle:
-            return self.instances[int(rng.integers(len(self.instances)))]
-        index = self._turn[0]
-        self._turn[0] = (index + 1) % len(self.instances)
-        return self.instances[index]
 
-
-_GENERATORS: dict[str, tuple[Callable[..., Generator], dict[str, str]]] = {
-    "uniform": (UniformShop, {}),
-    "taillard": (UniformShop, {}),
-    "two_set": (TwoSetShop, {}),
-    "flow": (FlowShop, {}),
-    "correlated": (CorrelatedShop, {}),
-    "flexible_sd1": (FlexibleShop, {"variant": "sd1"}),
-    "flexible_sd2": (FlexibleShop, {"variant": "sd2"}),
-    "brandimarte": (BrandimarteShop, {}),
-    "known_optimum": (KnownOptimumShop, {}),
-    "toy": (ToyShop, {}),
-}
-
-
-def generator_names() -> list[str]:
-    """Names that `make_generator` knows."""
-    return list(_GENERATORS)
-
-
-def make_generator(name: str, **parameters: float | str) -> Generator:
-    """Build a generator by name.
-
-    Args:
-        name: One of `generator_names()`; "taillard" is another name of "uniform".
-        **parameters: Fields of the generator's dataclass.
-
-    Raises:
-        UnknownNameError: No generator has this name.
-        TypeError: The generator has no such parameter.
-        ValueError: A parameter is out of range.
-    """
-    if name not in _GENERATORS:
-        raise UnknownNameError("generator", name, _GENERATORS)
-    build, fixed = _GENERATORS[name]
-    check_parameters(name, build, parameters, fixed)
-    return build(**fixed, **parameters)
+_CATALOGUE: Catalogue[Generator] = Catalogue(
+    {
+        "uniform": UniformShop,
+        "taillard": UniformShop,
+        "two_set": TwoSetShop,
+        "flow": FlowShop,
+        "correlated": CorrelatedShop,
+        "flexible_sd1": FlexibleShop,
+        "flexible_sd2": FlexibleShop,
+        "brandimarte": BrandimarteShop,
+        "known_optimum": KnownOptimumShop,
+        "toy": ToyShop,
+    },
+    presets={"flexible_sd1": {"variant": "sd1"}, "flexible_sd2": {"variant": "sd2"}},
+)
+generator_names = _CATALOGUE.names
+make_generator = _CATALOGUE.make

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from makespan.envs.core.graph import CandidateType, EdgeType, Feature, GraphSchema, NodeType, raw
-from makespan.envs.core.kernels import inlined_kernel, kernel
+from makespan.envs.core.kernels import borrowing_kernel, kernel
 from makespan.envs.jobshop.simulator import (
     ALLOWED,
     BOUND,
@@ -27,6 +27,7 @@ from makespan.envs.jobshop.simulator import (
     MACHINES,
     MAKESPAN,
     NEXT,
+    NEXT_WORK,
     NOW,
     ONLY,
     OPERATIONS,
@@ -39,8 +40,8 @@ from makespan.envs.jobshop.simulator import (
     TAIL,
     WORK,
     Shops,
-    count_queues,
     earliest_start,
+    sum_queues,
 )
 
 F32 = NDArray[np.float32]
@@ -204,7 +205,7 @@ _C_IS_WAIT, _C_RAW = _C["is_wait"], _C["processing_time"]
 _C_NEXT, _C_IS_LAST = _C["next_duration"], _C["is_last"]
 
 
-@inlined_kernel
+@borrowing_kernel
 def _scale(shops: Shops, b: int) -> np.float32:
     """1 / LB0, the unit of every time the networks see."""
     return np.float32(1.0 / max(1, shops.clock[b, INITIAL_BOUND]))
@@ -256,14 +257,17 @@ def write_static(shops: Shops, graph: Graph, static: StaticGraph, b: int) -> Non
             graph.operation_x[b, o, 5] = shops.operation[b, o, TAIL] * scale
             graph.operation_x[b, o, 6] = np.float32((o - first) / (last - first))
             graph.operation_x[b, o, 7] = np.float32(shops.operation[b, o, COUNT] / num_machines)
+    for j in range(num_jobs):
+        _write_job(shops, graph, b, j, scale)
     for m in range(num_machines):
+        _write_load(shops, graph, b, m, scale)
         graph.machine_x[b, m, 6] = shops.machine[b, m, WORK] * scale
     graph.system_x[b, 0, 5] = np.float32(num_jobs / (num_jobs + num_machines))
 
 
-@inlined_kernel
+@borrowing_kernel
 def write_dispatch(shops: Shops, graph: Graph, b: int, j: int, o: int) -> None:
-    """Write what the dispatch of job j's operation o has changed in the operations' rows."""
+    """Write what the dispatch of job j's operation o has changed for good: its job's rows and its machines' loads."""
     scale = _scale(shops, b)
     graph.operation_x[b, o, _OP_SCHEDULED] = 1.0
     end = shops.job[b, j, READY]
@@ -271,15 +275,39 @@ def write_dispatch(shops: Shops, graph: Graph, b: int, j: int, o: int) -> None:
     for later in range(o + 1, shops.job[b, j + 1, FIRST]):
         end += shops.operation[b, later, SHORTEST]
         graph.operation_x[b, later, _OP_COMPLETION] = end * scale
+    _write_job(shops, graph, b, j, scale)
+    for k in range(shops.operation[b, o, COUNT]):
+        _write_load(shops, graph, b, shops.alternative[b, o, k, MACHINE], scale)
 
 
-@inlined_kernel
+@borrowing_kernel
+def _write_job(shops: Shops, graph: Graph, b: int, j: int, scale: np.float32) -> None:
+    """Write what only job j's own dispatches change in its row, and its frontier."""
+    o, last = shops.job[b, j, NEXT], shops.job[b, j + 1, FIRST]
+    left = last - o if o >= 0 else 0
+    graph.frontier_index[b, 0, j] = j if o >= 0 else -1
+    graph.frontier_index[b, 1, j] = o
+    graph.job_x[b, j, 0] = 1.0 if o >= 0 else 0.0
+    graph.job_x[b, j, 2] = shops.job[b, j, NEXT_WORK] * scale
+    graph.job_x[b, j, 3] = np.float32(left) / np.float32(last - shops.job[b, j, FIRST])
+
+
+@borrowing_kernel
+def _write_load(shops: Shops, graph: Graph, b: int, m: int, scale: np.float32) -> None:
+    """Write what only dispatches of operations that could run there change in machine m's row."""
+    graph.machine_x[b, m, 1] = shops.machine[b, m, WORK] * scale
+    graph.machine_x[b, m, 2] = shops.machine[b, m, LEFT] * (
+        np.float32(1.0) / np.float32(shops.clock[b, JOBS])
+    )
+
+
+@borrowing_kernel
 def write_dynamic(shops: Shops, graph: Graph, b: int) -> None:
-    """Write slot b's frontier, job, machine, system and candidate rows for the current decision."""
-    count_queues(shops, b)
-    _write_jobs(shops, graph, b)
-    _write_machines(shops, graph, b)
+    """Write slot b's job, machine, system and candidate rows for the current decision."""
+    sum_queues(shops, b)
     clock, system_x, scale = shops.clock, graph.system_x, _scale(shops, b)
+    per_job = np.float32(1.0) / np.float32(clock[b, JOBS])
+    _write_times(shops, graph, b, scale, per_job)
     system_x[b, 0, 0] = np.float32(clock[b, SCHEDULED]) / np.float32(clock[b, OPERATIONS])
     system_x[b, 0, 1] = (clock[b, BOUND] - clock[b, INITIAL_BOUND]) * scale
     system_x[b, 0, 2] = clock[b, NOW] * scale
@@ -289,7 +317,7 @@ def write_dynamic(shops: Shops, graph: Graph, b: int) -> None:
     for a in range(graph.action_mask.shape[1]):
         if graph.action_mask[b, a]:
             if a < graph.job_x.shape[1] * K:
-                _write_candidate(shops, graph, b, a, a // K, a % K)
+                _write_candidate(shops, graph, b, a, scale, per_job)
             else:
                 graph.candidate_x[b, a, _C_IS_WAIT] = 1.0
         elif graph.candidate_index[b, a, 0] >= 0 or graph.candidate_x[b, a, _C_IS_WAIT] > 0.0:
@@ -299,50 +327,34 @@ def write_dynamic(shops: Shops, graph: Graph, b: int) -> None:
                 graph.candidate_index[b, a, column] = -1
 
 
-@inlined_kernel
-def _write_jobs(shops: Shops, graph: Graph, b: int) -> None:
-    scale = _scale(shops, b)
+@borrowing_kernel
+def _write_times(shops: Shops, graph: Graph, b: int, scale: np.float32, per_job: np.float32) -> None:
+    """Write what passing time, or the bound, changes in the rows of jobs and machines."""
+    job, machine = shops.job, shops.machine
     now, bound = shops.clock[b, NOW], shops.clock[b, BOUND]
     for j in range(shops.clock[b, JOBS]):
-        o, ready = shops.job[b, j, NEXT], shops.job[b, j, READY]
-        graph.frontier_index[b, 0, j] = j if o >= 0 else -1
-        graph.frontier_index[b, 1, j] = o
-        first, last = shops.job[b, j, FIRST], shops.job[b, j + 1, FIRST]
-        work, left = 0, 0
-        if o >= 0:
-            work = shops.operation[b, o, SHORTEST] + shops.operation[b, o, TAIL]
-            left = last - o
-        graph.job_x[b, j, 0] = 1.0 if o >= 0 else 0.0
+        ready = job[b, j, READY]
         graph.job_x[b, j, 1] = (ready - now) * scale
-        graph.job_x[b, j, 2] = work * scale
-        graph.job_x[b, j, 3] = np.float32(left) / np.float32(last - first)
-        graph.job_x[b, j, 4] = (bound - ready - work) * scale
-
-
-@inlined_kernel
-def _write_machines(shops: Shops, graph: Graph, b: int) -> None:
-    scale = _scale(shops, b)
-    per_job = np.float32(1.0) / np.float32(shops.clock[b, JOBS])
-    now, bound = shops.clock[b, NOW], shops.clock[b, BOUND]
+        graph.job_x[b, j, 4] = (bound - ready - job[b, j, NEXT_WORK]) * scale
     for m in range(shops.clock[b, MACHINES]):
-        ready, work = shops.machine[b, m, READY], shops.machine[b, m, WORK]
+        ready = machine[b, m, READY]
         graph.machine_x[b, m, 0] = (ready - now) * scale
-        graph.machine_x[b, m, 1] = work * scale
-        graph.machine_x[b, m, 2] = shops.machine[b, m, LEFT] * per_job
-        graph.machine_x[b, m, 3] = (bound - ready - work) * scale
-        graph.machine_x[b, m, 4] = shops.machine[b, m, QUEUE_LENGTH] * per_job
-        graph.machine_x[b, m, 5] = shops.machine[b, m, QUEUE_WORK] * scale
+        graph.machine_x[b, m, 3] = (bound - ready - machine[b, m, WORK]) * scale
+        graph.machine_x[b, m, 4] = machine[b, m, QUEUE_LENGTH] * per_job
+        graph.machine_x[b, m, 5] = machine[b, m, QUEUE_WORK] * scale
 
 
-@inlined_kernel
-def _write_candidate(shops: Shops, graph: Graph, b: int, a: int, j: int, k: int) -> None:
-    clock, job, operation, alternative, machine = shops
+@borrowing_kernel
+def _write_candidate(
+    shops: Shops, graph: Graph, b: int, a: int, scale: np.float32, per_job: np.float32
+) -> None:
+    clock, job, operation, alternative, frontier, machine = shops
     index, x = graph.candidate_index[b, a], graph.candidate_x[b, a]
+    j = a // alternative.shape[2]
     o = job[b, j, NEXT]
-    m, p = alternative[b, o, k, MACHINE], alternative[b, o, k, DURATION]
+    m, p = frontier[b, MACHINE, a], frontier[b, DURATION, a]
     index[0], index[1], index[2] = o, j, m
-    now, bound, scale = clock[b, NOW], clock[b, BOUND], _scale(shops, b)
-    per_job = np.float32(1.0) / np.float32(clock[b, JOBS])
+    now, bound = clock[b, NOW], clock[b, BOUND]
     first, last = job[b, j, FIRST], job[b, j + 1, FIRST]
     start = earliest_start(shops, b, j, m)
     end, tail, work = start + p, operation[b, o, TAIL], machine[b, m, WORK]
@@ -364,7 +376,7 @@ def _write_candidate(shops: Shops, graph: Graph, b: int, a: int, j: int, k: int)
     x[12] = machine[b, m, LEFT] * per_job
     x[13] = machine[b, m, QUEUE_LENGTH] * per_job
     x[14] = np.float32(operation[b, o, COUNT]) / np.float32(clock[b, MACHINES])
-    next_queue = _write_next(shops, graph, b, a, o, last, end)
+    next_queue = _write_next(shops, graph, b, a, o, last, end, scale)
     total = operation[b, first, SHORTEST] + operation[b, first, TAIL]
     x[_C_RAW] = p
     x[_C_RAW + 1] = start
@@ -377,10 +389,12 @@ def _write_candidate(shops: Shops, graph: Graph, b: int, a: int, j: int, k: int)
     x[_C_RAW + 8] = work
 
 
-@inlined_kernel
-def _write_next(shops: Shops, graph: Graph, b: int, a: int, o: int, last: int, end: int) -> int:
+@borrowing_kernel
+def _write_next(
+    shops: Shops, graph: Graph, b: int, a: int, o: int, last: int, end: int, scale: np.float32
+) -> int:
     """Write the outlook on the job's next operation; of its machines the one that is free first counts."""
-    x, scale = graph.candidate_x[b, a], _scale(shops, b)
+    x = graph.candidate_x[b, a]
     if o + 1 >= last:
         for column in range(_C_NEXT, _C_NEXT + 4):
             x[column] = 0.0

@@ -27,7 +27,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from makespan.envs.core.kernels import inlined_kernel, kernel
+from makespan.envs.core.kernels import borrowing_kernel, kernel
 
 I32 = NDArray[np.int32]
 
@@ -61,6 +61,7 @@ FIRST: Final = 0
 NEXT: Final = 1  # next operation, -1 once the job is done
 READY: Final = 2
 RELEASE: Final = 3
+NEXT_WORK: Final = 4  # shortest work from the next operation on
 
 # Columns of `Shops.operation`.
 SHORTEST: Final = 0  # duration on the fastest machine
@@ -69,9 +70,11 @@ COUNT: Final = 2  # eligible machines
 START: Final = 3  # -1 while unscheduled
 CHOICE: Final = 4  # alternative taken, -1 while unscheduled
 
-# Columns of `Shops.alternative`.
+# Columns of `Shops.alternative`, rows of `Shops.frontier`.
 MACHINE: Final = 0
 DURATION: Final = 1
+SINCE: Final = 2  # when its job is ready, `FAR` where there is no candidate
+FASTEST: Final = 3  # duration on the operation's fastest machine
 
 # Columns of `Shops.machine`; `READY` as for jobs.
 ONLY: Final = 0  # unscheduled work that only this machine can do
@@ -85,9 +88,12 @@ class Shops(NamedTuple):
     """A batch of B shops, instance and state, as int32 rows; times in time units."""
 
     clock: I32  # (B, 15)
-    job: I32  # (B, J + 1, 4)
+    job: I32  # (B, J + 1, 5)
     operation: I32  # (B, N, 5)
     alternative: I32  # (B, N, K, 2), machine -1 pads
+    frontier: (
+        I32  # (B, 4, J K), a column for each candidate: what loops over candidates need, together in memory
+    )
     machine: I32  # (B, M, 6)
 
 
@@ -98,9 +104,10 @@ def make_shops(
     B, J, N, M, K = num_slots, num_jobs, num_operations, num_machines, num_alternatives
     return Shops(
         clock=np.zeros((B, 15), np.int32),
-        job=np.zeros((B, J + 1, 4), np.int32),
+        job=np.zeros((B, J + 1, 5), np.int32),
         operation=np.zeros((B, N, 5), np.int32),
         alternative=np.zeros((B, N, K, 2), np.int32),
+        frontier=np.zeros((B, 4, J * K), np.int32),
         machine=np.zeros((B, M, 6), np.int32),
     )
 
@@ -110,7 +117,7 @@ def load_slot(
     shops: Shops, b: int, job_first: I32, machines: I32, durations: I32, release: I32, num_machines: int
 ) -> None:
     """Put an instance into slot b. Arrays as in `ShopInstance`; sizes are checked by the caller."""
-    clock, job, operation, alternative, _ = shops
+    clock, job, operation, alternative, _, _ = shops
     num_jobs = job_first.size - 1
     clock[b, JOBS], clock[b, OPERATIONS], clock[b, MACHINES] = num_jobs, job_first[num_jobs], num_machines
     clock[b, LONGEST] = 1
@@ -134,14 +141,17 @@ def load_slot(
 @kernel
 def reset_slot(shops: Shops, b: int) -> None:
     """Start the instance in slot b anew."""
-    clock, job, operation, _, machine = shops
+    clock, job, operation, _, _, machine = shops
     clock[b, TIME:] = 0
     machine[b] = 0
+    shops.frontier[b] = 0
+    shops.frontier[b, SINCE] = FAR
     work, bound = 0, 0
     for j in range(clock[b, JOBS]):
         first = job[b, j, FIRST]
-        job[b, j, NEXT], job[b, j, READY] = first, job[b, j, RELEASE]
-        job_work = operation[b, first, SHORTEST] + operation[b, first, TAIL]
+        job[b, j, READY] = job[b, j, RELEASE]
+        _advance(shops, b, j, first)
+        job_work = job[b, j, NEXT_WORK]
         work += job_work
         bound = max(bound, job[b, j, RELEASE] + job_work)
     for o in range(clock[b, OPERATIONS]):
@@ -154,12 +164,31 @@ def reset_slot(shops: Shops, b: int) -> None:
     clock[b, BOUND] = clock[b, PAID_BOUND] = clock[b, INITIAL_BOUND] = bound
 
 
-@inlined_kernel
+@borrowing_kernel
+def _advance(shops: Shops, b: int, j: int, o: int) -> None:
+    """Make o job j's next operation, or end the job if o is the first one of the next."""
+    job, operation, frontier, K = shops.job, shops.operation, shops.frontier, shops.alternative.shape[2]
+    count = 0
+    if o < job[b, j + 1, FIRST]:
+        count, shortest = operation[b, o, COUNT], operation[b, o, SHORTEST]
+        job[b, j, NEXT], job[b, j, NEXT_WORK] = o, shortest + operation[b, o, TAIL]
+        for k in range(count):
+            m, a = shops.alternative[b, o, k, MACHINE], j * K + k
+            frontier[b, MACHINE, a], frontier[b, DURATION, a] = m, shops.alternative[b, o, k, DURATION]
+            frontier[b, SINCE, a], frontier[b, FASTEST, a] = job[b, j, READY], shortest
+            shops.machine[b, m, QUEUE_LENGTH] += 1
+    else:
+        job[b, j, NEXT], job[b, j, NEXT_WORK] = -1, 0
+    for a in range(j * K + count, (j + 1) * K):
+        frontier[b, SINCE, a] = FAR
+
+
+@borrowing_kernel
 def _ceil_div(a: int, b: int) -> int:
     return -(-a // b)
 
 
-@inlined_kernel
+@borrowing_kernel
 def _change_load(shops: Shops, b: int, o: int, sign: int) -> None:
     """Add (sign 1) or remove (sign -1) operation o from the loads of its machines."""
     count = shops.operation[b, o, COUNT]
@@ -172,72 +201,71 @@ def _change_load(shops: Shops, b: int, o: int, sign: int) -> None:
         shops.machine[b, m, LEFT] += sign
 
 
-@inlined_kernel
+@borrowing_kernel
 def earliest_start(shops: Shops, b: int, j: int, m: int) -> int:
     """Earliest start of job j's next operation on machine m, not before the clock."""
     return max(shops.job[b, j, READY], max(shops.machine[b, m, READY], shops.clock[b, TIME]))
 
 
-@inlined_kernel
+@borrowing_kernel
 def dispatch(shops: Shops, b: int, j: int, k: int) -> None:
     """Put the next operation of job j on its k-th alternative, as early as possible."""
-    clock, job, operation, alternative, machine = shops
+    clock, job, operation, alternative, _, machine = shops
     o = job[b, j, NEXT]
     m = alternative[b, o, k, MACHINE]
     start = earliest_start(shops, b, j, m)
     end = start + alternative[b, o, k, DURATION]
     operation[b, o, START], operation[b, o, CHOICE] = start, k
-    job[b, j, NEXT] = o + 1 if o + 1 < job[b, j + 1, FIRST] else -1
     clock[b, READY_SUM] += end - machine[b, m, READY]
     clock[b, WORK_LEFT] -= operation[b, o, SHORTEST]
     clock[b, MAKESPAN] = max(clock[b, MAKESPAN], end)
     clock[b, SCHEDULED] += 1
     job[b, j, READY] = machine[b, m, READY] = end
     _change_load(shops, b, o, -1)
+    for k in range(operation[b, o, COUNT]):
+        machine[b, alternative[b, o, k, MACHINE], QUEUE_LENGTH] -= 1
+    _advance(shops, b, j, o + 1)
     bound = max(clock[b, BOUND], max(end + operation[b, o, TAIL], end + machine[b, m, ONLY]))
     mean = _ceil_div(clock[b, READY_SUM] + clock[b, WORK_LEFT], clock[b, MACHINES])
     clock[b, BOUND] = max(bound, mean)
 
 
-@kernel
+@borrowing_kernel
 def wait(shops: Shops, b: int) -> None:
     """Advance the clock to the next event: the next moment at which a further operation could start."""
-    clock, job, operation, alternative, _ = shops
-    event = FAR
-    for j in range(clock[b, JOBS]):
-        o = job[b, j, NEXT]
-        if o < 0:
-            continue
-        for k in range(operation[b, o, COUNT]):
-            start = earliest_start(shops, b, j, alternative[b, o, k, MACHINE])
-            if start > clock[b, TIME]:
-                event = min(event, start)
+    frontier, machine, event = shops.frontier, shops.machine, FAR
+    time = shops.clock[b, TIME]
+    for a in range(frontier.shape[2]):
+        start = max(frontier[b, SINCE, a], machine[b, frontier[b, MACHINE, a], READY])
+        if start > time:
+            event = min(event, start)
     if event < FAR:
-        clock[b, TIME] = event
+        shops.clock[b, TIME] = event
 
 
-@inlined_kernel
-def _first_completion(shops: Shops, b: int) -> tuple[int, int, int]:
-    """Earliest start of all unscheduled operations, earliest completion of all, and the machine of the latter."""
-    clock, job, operation, alternative, machine = shops
-    now, first_end, first_machine = FAR, FAR, -1
-    time = clock[b, TIME]
-    for j in range(clock[b, JOBS]):
-        o = job[b, j, NEXT]
-        if o < 0:
-            continue
-        ready = max(job[b, j, READY], time)
-        for k in range(operation[b, o, COUNT]):
-            m = alternative[b, o, k, MACHINE]
-            start = max(ready, machine[b, m, READY])
-            end = start + alternative[b, o, k, DURATION]
-            now = min(now, start)
-            if end < first_end:
-                first_end, first_machine = end, m
-    return now, first_end, first_machine
+@borrowing_kernel
+def _first_start(shops: Shops, b: int) -> int:
+    """Earliest start of all unscheduled operations, `FAR` where there is none."""
+    frontier, machine, now = shops.frontier, shops.machine, FAR
+    for a in range(frontier.shape[2]):
+        now = min(now, max(frontier[b, SINCE, a], machine[b, frontier[b, MACHINE, a], READY]))
+    return now if now == FAR else max(now, shops.clock[b, TIME])
 
 
-@inlined_kernel
+@borrowing_kernel
+def _first_completion(shops: Shops, b: int) -> tuple[int, int]:
+    """Earliest completion of all unscheduled operations, and its machine."""
+    frontier, machine, time = shops.frontier, shops.machine, shops.clock[b, TIME]
+    first_end, first_machine = FAR, -1
+    for a in range(frontier.shape[2]):
+        m = frontier[b, MACHINE, a]
+        end = max(time, max(frontier[b, SINCE, a], machine[b, m, READY])) + frontier[b, DURATION, a]
+        if end < first_end:
+            first_end, first_machine = end, m
+    return first_end, first_machine
+
+
+@borrowing_kernel
 def legal_actions(shops: Shops, b: int, scheme: int, mask: NDArray[np.int8]) -> int:
     """Write row b of the mask (B, A); returns the number of allowed candidates (0 once everything is scheduled).
 
@@ -245,61 +273,77 @@ def legal_actions(shops: Shops, b: int, scheme: int, mask: NDArray[np.int8]) -> 
     candidate waits. `NOW` becomes the earliest start of all; where schedules are built in order of time, the clock
     follows it.
     """
-    clock, job, operation, alternative, machine = shops
-    for a in range(mask.shape[1]):
-        mask[b, a] = 0
-    now, first_end, first_machine = _first_completion(shops, b)
+    clock, count = shops.clock, 0
+    now = _first_start(shops, b)
     if now == FAR:
-        clock[b, ALLOWED] = 0
-        return 0
-    clock[b, NOW] = now
-    in_order = scheme in (NON_DELAY, NON_DELAY_WAIT)
-    if in_order:
-        clock[b, TIME] = now
-    time, K = clock[b, TIME], alternative.shape[2]
-    count, event, first_end_now = 0, FAR, FAR
-    for j in range(clock[b, JOBS]):
-        o = job[b, j, NEXT]
-        if o < 0:
-            continue
-        ready = max(job[b, j, READY], time)
-        for k in range(operation[b, o, COUNT]):
-            m = alternative[b, o, k, MACHINE]
-            start = max(ready, machine[b, m, READY])
-            end = start + alternative[b, o, k, DURATION]
-            # a zero-duration operation may end at the earliest completion without starting before it
-            if in_order:
-                allowed = start == now
-            elif scheme == ACTIVE:
-                allowed = m == first_machine and (start < first_end or end == first_end)
-            else:
-                allowed = scheme == APPEND or start < first_end or end == first_end
-            if allowed:
-                mask[b, j * K + k] = 1
-                count += 1
-                first_end_now = min(first_end_now, end)
-            else:
-                event = min(event, start)
-    if scheme == NON_DELAY_WAIT and event < first_end_now:
-        mask[b, mask.shape[1] - 1] = 1
-        count += 1
+        mask[b] = 0
+    else:
+        clock[b, NOW] = now
+        if scheme == NON_DELAY:
+            clock[b, TIME] = now
+            count = _mask_startable(shops, b, now, mask)
+        elif scheme == NON_DELAY_WAIT:
+            clock[b, TIME] = now
+            count = _mask_startable(shops, b, now, mask)
+            mask[b, mask.shape[1] - 1] = _may_wait(shops, b, now)
+            count += mask[b, mask.shape[1] - 1]
+        else:
+            count = _mask_before_completion(shops, b, scheme, mask)
     clock[b, ALLOWED] = count
     return count
 
 
-@inlined_kernel
-def count_queues(shops: Shops, b: int) -> None:
-    """Count the jobs before each machine, and the work of those waiting now (at their fastest machine's time)."""
-    clock, job, operation, alternative, machine = shops
-    for m in range(clock[b, MACHINES]):
-        machine[b, m, QUEUE_WORK] = machine[b, m, QUEUE_LENGTH] = 0
-    now = clock[b, NOW]
-    for j in range(clock[b, JOBS]):
-        o = job[b, j, NEXT]
-        if o < 0:
-            continue
-        work = operation[b, o, SHORTEST] if job[b, j, READY] <= now else 0
-        for k in range(operation[b, o, COUNT]):
-            m = alternative[b, o, k, MACHINE]
-            machine[b, m, QUEUE_LENGTH] += 1
-            machine[b, m, QUEUE_WORK] += work
+@borrowing_kernel
+def _mask_startable(shops: Shops, b: int, now: int, mask: NDArray[np.int8]) -> int:
+    """Allow what can start at `now`, the earliest start of all; returns how much that is."""
+    frontier, machine, count = shops.frontier, shops.machine, 0
+    for a in range(frontier.shape[2]):
+        start = max(frontier[b, SINCE, a], machine[b, frontier[b, MACHINE, a], READY])
+        mask[b, a] = start <= now
+        count += start <= now
+    return count
+
+
+@borrowing_kernel
+def _may_wait(shops: Shops, b: int, now: int) -> bool:
+    """Whether something could start later than now, but before the earliest completion of what could start now."""
+    frontier, machine = shops.frontier, shops.machine
+    event, first_end = FAR, FAR
+    for a in range(frontier.shape[2]):
+        start = max(frontier[b, SINCE, a], machine[b, frontier[b, MACHINE, a], READY])
+        if start > now:
+            event = min(event, start)
+        else:
+            first_end = min(first_end, now + frontier[b, DURATION, a])
+    return event < first_end
+
+
+@borrowing_kernel
+def _mask_before_completion(shops: Shops, b: int, scheme: int, mask: NDArray[np.int8]) -> int:
+    """Allow what could start before the earliest completion of all, by the scheme; returns how much that is."""
+    frontier, machine = shops.frontier, shops.machine
+    first_end, first_machine = _first_completion(shops, b)
+    time, count = shops.clock[b, TIME], 0
+    for a in range(frontier.shape[2]):
+        m = frontier[b, MACHINE, a]
+        start = max(time, max(frontier[b, SINCE, a], machine[b, m, READY]))
+        # a zero-duration operation may end at the earliest completion without starting before it
+        allowed = start < first_end or start + frontier[b, DURATION, a] == first_end
+        if scheme == ACTIVE:
+            allowed = allowed and m == first_machine
+        elif scheme == APPEND:
+            allowed = start < FAR
+        mask[b, a] = allowed
+        count += allowed
+    return count
+
+
+@borrowing_kernel
+def sum_queues(shops: Shops, b: int) -> None:
+    """Sum the work of those waiting now before each machine (at their fastest machine's time)."""
+    frontier, machine, now = shops.frontier, shops.machine, shops.clock[b, NOW]
+    for m in range(shops.clock[b, MACHINES]):
+        machine[b, m, QUEUE_WORK] = 0
+    for a in range(frontier.shape[2]):
+        work = frontier[b, FASTEST, a] * (frontier[b, SINCE, a] <= now)
+        machine[b, frontier[b, MACHINE, a], QUEUE_WORK] += work

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from makespan.envs.core.errors import UnknownNameError
-from makespan.envs.core.sources import check_parameters
+from makespan.envs.core.generators import Catalogue, Fixed
 from makespan.envs.memory.allocation_generator_base import AllocationSize, Generator, check_ranges
 from makespan.envs.memory.allocation_generator_packed import (
     TOY_OPTIMUM,
@@ -195,68 +192,24 @@ class UNetBuffers:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class FixedProblems:
-    """A given list of problems.
-
-    Attributes:
-        instances: The problems.
-        cycle: Whether to hand them out in turn, whatever the `rng` (the turn is then a state of this object);
-            otherwise every draw is uniform.
-    """
-
-    instances: Sequence[AllocationProblem]
-    cycle: bool = False
-    _turn: list[int] = field(default_factory=lambda: [0], init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "instances", tuple(self.instances))
-        if not self.instances:
-            raise ValueError("FixedProblems.instances: empty; expected at least one problem")
+class FixedProblems(Fixed[AllocationProblem]):
+    """Given problems."""
 
     @cached_property
     def size(self) -> AllocationSize:
-        """Maxima over the problems."""
+        """Maxima over them."""
         return AllocationSize.of(*self.instances)
 
-    def sample(self, rng: np.random.Generator) -> AllocationProblem:
-        """Draw a problem, or take the next."""
-        if not self.cycle:
-            return self.instances[int(rng.integers(len(self.instances)))]
-        index = self._turn[0]
-        self._turn[0] = (index + 1) % len(self.instances)
-        return self.instances[index]
 
-
-_GENERATORS: Final[dict[str, Callable[..., Generator]]] = {
-    "random": RandomProgram,
-    "uniform": UniformBuffers,
-    "unet": UNetBuffers,
-    "tiling": TiledBuffers,
-    "guillotine": GuillotineBuffers,
-    "toy": ToyBuffers,
-}
-
-
-def generator_names() -> list[str]:
-    """Names that `make_generator` knows."""
-    return list(_GENERATORS)
-
-
-def make_generator(name: str, **parameters: float) -> Generator:
-    """Build a generator by name.
-
-    Args:
-        name: One of `generator_names()`.
-        **parameters: Fields of the generator's dataclass.
-
-    Raises:
-        UnknownNameError: No generator has this name.
-        TypeError: The generator has no such parameter.
-        ValueError: A parameter is out of range.
-    """
-    if name not in _GENERATORS:
-        raise UnknownNameError("generator", name, _GENERATORS)
-    build = _GENERATORS[name]
-    check_parameters(name, build, parameters)
-    return build(**parameters)
+_CATALOGUE: Catalogue[Generator] = Catalogue(
+    {
+        "random": RandomProgram,
+        "uniform": UniformBuffers,
+        "unet": UNetBuffers,
+        "tiling": TiledBuffers,
+        "guillotine": GuillotineBuffers,
+        "toy": ToyBuffers,
+    }
+)
+generator_names = _CATALOGUE.names
+make_generator = _CATALOGUE.make

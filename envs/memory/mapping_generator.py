@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol, runtime_checkable
 import numpy as np
 
 from makespan.envs.core.errors import UnknownNameError
-from makespan.envs.core.sources import check_parameters
+from makespan.envs.core.generators import Fixed, check_parameters
 from makespan.envs.memory.draft import Draft, DraftOp
 from makespan.envs.memory.hardware import Hardware
 from makespan.envs.memory.mapping_instance import MappingInstance
@@ -99,25 +99,13 @@ class Toy:
         return toy_mapping()
 
 
-@dataclass(frozen=True, eq=False)
-class FixedMappings:
-    """A given list of instances, drawn uniformly."""
-
-    instances: Sequence[MappingInstance]
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "instances", tuple(self.instances))
-        if not self.instances:
-            raise ValueError("FixedMappings.instances: empty; expected at least one")
+class FixedMappings(Fixed[MappingInstance]):
+    """Given instances."""
 
     @cached_property
     def size(self) -> MappingSize:
-        """Maxima over the instances."""
+        """Maxima over them."""
         return MappingSize.of(*self.instances)
-
-    def sample(self, rng: np.random.Generator) -> MappingInstance:
-        """Draw an instance."""
-        return self.instances[int(rng.integers(len(self.instances)))]
 
 
 _SYNTHETIC: Final = "makespan.envs.memory.mapping_synthetic"

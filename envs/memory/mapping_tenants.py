@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from gymnasium import spaces
@@ -82,7 +82,7 @@ def interleave(
 
 
 class MemoryTenantsEnv(AECEnv):
-    """K programs on one accelerator, an agent each: `makespan/memory_tenants-v0`.
+    """K programs on one accelerator, an agent each.
 
     Observations are the decision graph of the common problem, with `action_mask`; actions are those of
     `makespan/MemoryMapping-v0`. The agent that acts next is the one whose program makes the next access with a choice. All
@@ -97,7 +97,11 @@ class MemoryTenantsEnv(AECEnv):
         rules: The rules of the game.
     """
 
-    metadata = {"name": "makespan/memory_tenants-v0", "render_modes": [], "is_parallelizable": False}  # noqa: RUF012
+    metadata: ClassVar[dict[str, Any]] = {
+        "name": "memory_tenants_v0",
+        "render_modes": [],
+        "is_parallelizable": False,
+    }
 
     def __init__(
         self,

@@ -7,8 +7,6 @@ Matplotlib is loaded when a picture is drawn, and only through its object interf
 
 from __future__ import annotations
 
-import html as markup
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -18,8 +16,9 @@ from numpy.typing import NDArray
 
 from makespan.envs.core import gantt
 from makespan.envs.core.gantt_draw import GRID, INK, MUTED, REFERENCE
+from makespan.envs.core.html_page import page
 from makespan.envs.core.palette import colour_of, ink_on, to_rgb
-from makespan.envs.memory.memory_map_page import TEMPLATE
+from makespan.envs.memory.memory_map_page import HINT, SCRIPT, STYLE, TOOLS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -307,10 +306,13 @@ def html(plan: MemoryMap) -> str:
         "profiles": [[p.name, p.values.tolist(), p.unit, p.limit] for p in plan.profiles],
         "facts": facts,
     }
-    text = json.dumps(data, separators=(",", ":"))
-    for character in "<>&":  # nothing in it can begin a tag, a comment or an entity
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    heading = markup.escape(plan.title or "Memory map")
-    page = TEMPLATE.replace("__TITLE__", heading)
-    page = page.replace("__SUMMARY__", f"{heading}: peak {format_bytes(plan.peak)}")
-    return page.replace("__DATA__", text)  # last: nothing in it is taken for a placeholder
+    heading = plan.title or "Memory map"
+    return page(
+        title=heading,
+        summary=f"{heading}: peak {format_bytes(plan.peak)}",
+        data=data,
+        script=SCRIPT,
+        tools=TOOLS,
+        hint=HINT,
+        style=STYLE,
+    )

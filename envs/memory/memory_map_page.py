@@ -1,47 +1,23 @@
-"""The page that `memory_map.html` fills: layout, style and behaviour, apart from the Python that feeds it."""
+"""What the page of a memory map does: zoom in both directions, pan, hover and filter."""
 
 from __future__ import annotations
 
 from typing import Final
 
-_STYLE: Final = """
-:root { color-scheme: light dark; --page: #f4f6f8; --card: #ffffff; --ink: #1d2530; --muted: #667180;
-  --grid: #e4e8ed; --line: #c3cad3; --reference: #0b7a55; --chip: #eef1f4; --profile: #407ab9; }
-@media (prefers-color-scheme: dark) { :root { --page: #11151a; --card: #191f26; --ink: #e8ecf1;
-  --muted: #94a0ae; --grid: #29313b; --line: #333d49; --reference: #4cc79a; --chip: #252d37;
-  --profile: #6ea3dd; } }
-* { box-sizing: border-box; }
-body { margin: 0; padding: 24px; background: var(--page); color: var(--ink);
-  font: 14px/1.45 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; }
-main { max-width: 1480px; margin: 0 auto; background: var(--card); border: 1px solid var(--line);
-  border-radius: 12px; padding: 20px 24px 18px; }
-header { display: flex; flex-wrap: wrap; gap: 12px 32px; align-items: flex-end; margin-bottom: 14px; }
-h1 { font-size: 20px; line-height: 1.2; margin: 0; flex: 1 1 220px; overflow-wrap: anywhere; }
-dl { display: flex; flex-wrap: wrap; gap: 8px 24px; margin: 0; }
-dl div { display: flex; flex-direction: column-reverse; }
-dt { color: var(--muted); font-size: 12px; }
-dd { margin: 0; font-size: 17px; font-weight: 600; font-variant-numeric: tabular-nums; }
-canvas { display: block; width: 100%; cursor: grab; touch-action: none; }
-canvas:focus-visible { outline: 2px solid #407ab9; outline-offset: 3px; }
-footer { display: flex; gap: 12px; margin-top: 12px; }
-#legend { display: flex; flex-wrap: wrap; gap: 4px; flex: 1; max-height: 110px; overflow: auto; }
-button { font: inherit; font-size: 12.5px; color: var(--ink); background: none; border: 0; border-radius: 6px;
-  padding: 2px 8px; cursor: pointer; }
-#legend button { display: flex; align-items: center; gap: 6px; }
-#legend button[aria-pressed="false"] { opacity: .38; text-decoration: line-through; }
-#legend i { width: 11px; height: 11px; border-radius: 3px; }
-#reset { background: var(--chip); align-self: flex-start; }
-#hint { color: var(--muted); font-size: 12px; margin: 10px 0 0; }
-#tip { position: fixed; pointer-events: none; visibility: hidden; background: var(--ink); color: var(--card);
-  border-radius: 8px; padding: 8px 12px; font-size: 12.5px; max-width: 320px; overflow-wrap: anywhere; }
-#tip b, #tip span { display: block; font-variant-numeric: tabular-nums; }
+STYLE: Final = """
+:root { --profile: #407ab9; }
+@media (prefers-color-scheme: dark) { :root { --profile: #6ea3dd; } }
+#chart { touch-action: none; }
 """
 
-_SCRIPT: Final = """
-"use strict";
-const data = JSON.parse(document.getElementById("data").textContent);
-const byId = (id) => document.getElementById(id);
-const canvas = byId("map"), pen = canvas.getContext("2d"), tip = byId("tip");
+TOOLS: Final = """<button type="button" id="reset">Reset</button>"""
+
+HINT: Final = (
+    "Wheel: zoom (with Shift, time only). Drag: pan. Hover: follow a buffer. Double click: everything."
+)
+
+SCRIPT: Final = """
+const pen = canvas.getContext("2d");
 const [START, END, LOW, HIGH, OWNER, GROUP] = [0, 1, 2, 3, 4, 5];
 const look = new Map(data.groups.map(([group, name, colour, ink]) => [group, { name, colour, ink }]));
 const hidden = new Set(), steps = data.ticks.length - 1;
@@ -226,36 +202,8 @@ for (const [group, name, colour] of data.groups) {
   });
   byId("legend").append(button);
 }
-for (const [value, caption] of data.facts) {
-  const [box, term, shown] = ["div", "dt", "dd"].map((tag) => document.createElement(tag));
-  term.textContent = caption; shown.textContent = value;
-  box.append(term, shown); byId("facts").append(box);
-}
+showFacts(data.facts);
 window.addEventListener("resize", draw);
 window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
 draw();
-"""
-
-TEMPLATE: Final = f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy"
-  content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'">
-<title>__TITLE__</title>
-<style>{_STYLE}</style>
-</head>
-<body>
-<main>
-<header><h1>__TITLE__</h1><dl id="facts"></dl></header>
-<canvas id="map" tabindex="0" role="img" aria-label="__SUMMARY__"></canvas>
-<footer><div id="legend"></div><button type="button" id="reset">Reset</button></footer>
-<p id="hint">Wheel: zoom (with Shift, time only). Drag: pan. Hover: follow a buffer. Double click: everything.</p>
-</main>
-<div id="tip" role="status"></div>
-<script type="application/json" id="data">__DATA__</script>
-<script>{_SCRIPT}</script>
-</body>
-</html>
 """

@@ -1,7 +1,6 @@
 """PettingZoo's AEC face of the SoC: each cluster of PEs is an agent, and ready tasks are offered to them in turn.
 
-`env()` and `raw_env()` follow PettingZoo's convention for a module of one environment; importing this registers
-`makespan/soc_clusters-v0` with PettingZoo.
+`env()` and `raw_env()` follow PettingZoo's convention for a module of one environment.
 """
 
 from __future__ import annotations
@@ -216,15 +215,3 @@ def raw_env(**keywords: Any) -> SocClustersEnv:
 def env(**keywords: Any) -> OrderEnforcingWrapper:
     """The AEC environment with PettingZoo's order check; keywords as of `SocClustersEnv`."""
     return OrderEnforcingWrapper(raw_env(**keywords))
-
-
-def _register() -> None:
-    try:
-        from pettingzoo import aec_registry, register
-    except ImportError:  # before PettingZoo 1.27 there is no registry
-        return
-    if "makespan/soc_clusters-v0" not in aec_registry:
-        register("aec", "makespan/soc_clusters-v0", f"{__name__}:env")
-
-
-_register()

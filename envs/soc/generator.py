@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from makespan.envs.core.errors import UnknownNameError
-from makespan.envs.core.sources import check_parameters
+from makespan.envs.core.generators import Catalogue, Fixed
 from makespan.envs.soc.arrivals import DS3_MIX, DS3_TYPES, WIFI_MIX
 from makespan.envs.soc.generator_base import Generator, SocSize, check_ranges
 from makespan.envs.soc.generator_layered import LayeredSoc
@@ -161,59 +159,42 @@ class KnownOptimumSoc:
         return instance, np.stack([pe, start], axis=1)
 
 
-@dataclass(frozen=True, eq=False)
-class FixedSocs:
-    """A given list of instances.
-
-    Attributes:
-        instances: The instances.
-        cycle: Whether to hand them out in turn, whatever the `rng` (the turn is then a state of this object);
-            otherwise every draw is uniform.
-    """
-
-    instances: Sequence[SocInstance]
-    cycle: bool = False
-    _turn: list[int] = field(default_factory=lambda: [0], init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "instances", tuple(self.instances))
-        if not self.instances:
-            raise ValueError("FixedSocs.instances: empty; expected at least one instance")
+class FixedSocs(Fixed[SocInstance]):
+    """Given instances."""
 
     @cached_property
     def size(self) -> SocSize:
-        """Maxima over the instances."""
+        """Maxima over them."""
         return SocSize.of(*self.instances)
-
-    def sample(self, rng: np.random.Generator) -> SocInstance:
-        """Draw an instance, or take the next."""
-        if not self.cycle:
-            return self.instances[int(rng.integers(len(self.instances)))]
-        index = self._turn[0]
-        self._turn[0] = (index + 1) % len(self.instances)
-        return self.instances[index]
 
 
 _TOP = tuple(f"top_{i}" for i in range(1, 11))
-# name -> (class, parameters whose defaults differ from the class's)
-_GENERATORS: dict[str, tuple[Callable[..., Generator], dict[str, Any]]] = {
-    "topcuoglu": (
-        StreamSoc,
-        {
+_CATALOGUE: Catalogue[Generator] = Catalogue(
+    {
+        "topcuoglu": StreamSoc,
+        "top-stream": StreamSoc,
+        "top-pss3": StreamSoc,
+        "soc16-mix": StreamSoc,
+        "soc16-wifi": StreamSoc,
+        "biglittle": StreamSoc,
+        "stream": StreamSoc,
+        "layered": LayeredSoc,
+        "moe": MoePipeline,
+        "overlap": OverlapPipeline,
+        "workflow": WorkflowSoc,
+        "known-optimum": KnownOptimumSoc,
+        "toy": ToySoc,
+    },
+    presets={
+        "topcuoglu": {
             "platform": "topcuoglu",
             "profiles": ("topcuoglu",),
             "num_jobs": 1,
             "scale": 0,
             "objective": "makespan",
         },
-    ),
-    "top-stream": (
-        StreamSoc,
-        {"platform": "top", "profiles": ("top_1",), "num_jobs": 120, "scale": 75.0},
-    ),
-    "top-pss3": (
-        StreamSoc,
-        {
+        "top-stream": {"platform": "top", "profiles": ("top_1",), "num_jobs": 120, "scale": 75.0},
+        "top-pss3": {
             "platform": "top",
             "profiles": _TOP,
             "num_jobs": 0,
@@ -222,42 +203,16 @@ _GENERATORS: dict[str, tuple[Callable[..., Generator], dict[str, Any]]] = {
             "max_jobs": 3,
             "initial_jobs": 3,
         },
-    ),
-    "soc16-mix": (StreamSoc, {"profiles": DS3_TYPES, "probabilities": DS3_MIX}),
-    "soc16-wifi": (StreamSoc, {"profiles": DS3_TYPES[:2], "probabilities": WIFI_MIX[:2]}),
-    "biglittle": (StreamSoc, {"platform": "biglittle", "probabilities": DS3_MIX, "scale": 600.0}),
-    "stream": (StreamSoc, {}),
-    "layered": (LayeredSoc, {}),
-    "moe": (MoePipeline, {}),
-    "overlap": (OverlapPipeline, {}),
-    "workflow": (WorkflowSoc, {}),
-    "known-optimum": (KnownOptimumSoc, {}),
-    "toy": (ToySoc, {}),
-}
-
-
-def generator_names() -> list[str]:
-    """Names that `make_generator` knows."""
-    return list(_GENERATORS)
+        "soc16-mix": {"profiles": DS3_TYPES, "probabilities": DS3_MIX},
+        "soc16-wifi": {"profiles": DS3_TYPES[:2], "probabilities": WIFI_MIX[:2]},
+        "biglittle": {"platform": "biglittle", "probabilities": DS3_MIX, "scale": 600.0},
+    },
+)
+generator_names = _CATALOGUE.names
 
 
 def make_generator(name: str, **parameters: Any) -> Generator:
-    """Build a generator by name.
-
-    Args:
-        name: One of `generator_names()`; underscores count as hyphens.
-        **parameters: Fields of the generator's dataclass that take the place of the named one's.
-
-    Raises:
-        UnknownNameError: No generator has this name.
-        TypeError: The generator has no such parameter.
-        ValueError: A parameter is out of range.
-    """
-    known = name.replace("_", "-")
-    if known not in _GENERATORS:
-        raise UnknownNameError("generator", name, _GENERATORS)
-    build, preset = _GENERATORS[known]
-    check_parameters(name, build, parameters)
+    """Build a generator by name, as `Catalogue.make`; underscores in the name count as hyphens."""
     if "profiles" in parameters:  # the preset's weights belong to its own profiles
-        preset = {key: value for key, value in preset.items() if key != "probabilities"}
-    return build(**{**preset, **parameters})
+        parameters.setdefault("probabilities", ())
+    return _CATALOGUE.make(name.replace("_", "-"), **parameters)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Protocol, runtime_checkable
 
 import numpy as np
 
-from makespan.envs.core.errors import UnknownNameError
-from makespan.envs.core.sources import check_parameters
+from makespan.envs.core.generators import Catalogue, Fixed
 from makespan.envs.tardiness.instance import TardinessInstance
 
 DUE_DATE_RANGES: Final = (0.2, 0.4, 0.6, 0.8, 1.0)
@@ -131,53 +129,17 @@ class KnownOptimum:
         return TardinessInstance(processing, due, "all late")
 
 
-@dataclass(frozen=True, eq=False)
-class FixedInstances:
-    """A given list of instances, drawn uniformly.
-
-    Attributes:
-        instances: The instances.
-    """
-
-    instances: Sequence[TardinessInstance]
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "instances", tuple(self.instances))
-        if not self.instances:
-            raise ValueError("FixedInstances.instances: empty; expected at least one")
+class FixedInstances(Fixed[TardinessInstance]):
+    """Given instances."""
 
     @cached_property
     def size(self) -> int:
-        """Most jobs of an instance."""
+        """Maxima over them."""
         return max(instance.num_jobs for instance in self.instances)
 
-    def sample(self, rng: np.random.Generator) -> TardinessInstance:
-        """Draw an instance."""
-        return self.instances[int(rng.integers(len(self.instances)))]
 
-
-_GENERATORS: Final[dict[str, Callable[..., Generator]]] = {
-    "potts_van_wassenhove": PottsVanWassenhove,
-    "known_optimum": KnownOptimum,
-    "toy": ToyMachine,
-}
-
-
-def generator_names() -> list[str]:
-    """Names that `make_generator` knows."""
-    return list(_GENERATORS)
-
-
-def make_generator(name: str, **parameters: float) -> Generator:
-    """Build a generator by name.
-
-    Raises:
-        UnknownNameError: No generator has this name.
-        TypeError: The generator has no such parameter.
-        ValueError: A parameter is out of range.
-    """
-    if name not in _GENERATORS:
-        raise UnknownNameError("generator", name, _GENERATORS)
-    build = _GENERATORS[name]
-    check_parameters(name, build, parameters)
-    return build(**parameters)
+_CATALOGUE: Catalogue[Generator] = Catalogue(
+    {"potts_van_wassenhove": PottsVanWassenhove, "known_optimum": KnownOptimum, "toy": ToyMachine}
+)
+generator_names = _CATALOGUE.names
+make_generator = _CATALOGUE.make

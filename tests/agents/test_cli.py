@@ -283,3 +283,11 @@ def test_root_scripts(script: str) -> None:
     assert bare.returncode == 1
     assert "pip install -e ." in bare.stderr
     assert "Traceback" not in bare.stderr
+
+
+def test_python_m_makespan_is_the_console_script() -> None:
+    """`python -m makespan` answers as `makespan` does."""
+    done = subprocess.run(
+        [sys.executable, "-m", "makespan", "list", "--help"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("usage: makespan list")

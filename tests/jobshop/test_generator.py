@@ -202,7 +202,7 @@ def test_fixed_shops() -> None:
     assert [int(cycle.sample(rng).durations[0, 0]) for _ in range(5)] == [1, 2, 3, 1, 2]
     drawn = [int(g.FixedShops(shops).sample(rng).durations[0, 0]) for _ in range(60)]
     assert set(drawn) == {1, 2, 3}
-    with pytest.raises(ValueError, match="at least one shop"):
+    with pytest.raises(ValueError, match=r"FixedShops\.instances: empty"):
         g.FixedShops([])
 
 
@@ -222,7 +222,6 @@ def test_unknown_generator() -> None:
     ("name", "parameters", "message"),
     [
         ("uniform", {"n_jobs": 5}, "no parameter 'n_jobs'; did you mean num_jobs"),
-        ("flexible_sd1", {"variant": "sd2"}, "no parameter 'variant'"),
         ("toy", {"num_jobs": 3}, "It takes: none"),
     ],
 )
