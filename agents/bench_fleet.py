@@ -1,9 +1,9 @@
 """What `makespan bench fleet` times: the environment, its batch, both faces of PettingZoo, and a day in plain Python.
 
-Everybody plays whole days with uniformly random allowed actions. The AEC loop is that of PettingZoo's own `performance_benchmark`
-(`last`, a draw from the mask, `step`), timed by CPU time instead of the clock on the wall; a turn is a decision. The Parallel face counts
-its ticks' agents, of which most are busy. The plain loop (`tests/fleet/plain_fleet.py`, the twin of the tests) observes
-nothing.
+Everybody plays whole days with uniformly random allowed actions. The AEC loop is that of PettingZoo's own
+`performance_benchmark` (`last`, a draw from the mask, `step`), timed by CPU time instead of the clock on the wall; a turn
+is a decision. The Parallel face counts the agents of its ticks, of which most are busy. The plain loop
+(`tests/fleet/plain_fleet.py`, the twin of the tests) observes nothing.
 """
 
 from __future__ import annotations

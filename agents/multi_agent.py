@@ -27,9 +27,9 @@ AnyParallelEnv = ParallelEnv[Any, Any, Any]
 class ParallelVecEnv(VecEnv):
     """Copies of a Parallel environment, whose agents all look alike, where Stable-Baselines3 expects a `VecEnv`.
 
-    Slot `c * K + k` is agent k of copy c. An observation space `Dict(observation=..., action_mask=...)`, PettingZoo's convention,
-    is taken apart: policies see the observation, `env_method("action_masks")` hands out the masks; without one, everything is allowed.
-    A copy starts anew when all its agents have ended; episodes are reported as `Monitor` would.
+    Slot `c * K + k` is agent k of copy c. An observation space `Dict(observation=..., action_mask=...)`, PettingZoo's
+    convention, is taken apart: policies see the observation, `env_method("action_masks")` hands out the masks; without one,
+    everything is allowed. A copy starts anew when all its agents have ended; episodes are reported as `Monitor` would.
 
     Args:
         envs: The copies.

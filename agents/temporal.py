@@ -24,8 +24,9 @@ _HASH_SEED: Final = 0  # of the multipliers that tell rows apart; any will do, a
 class TemporalEncoder(nn.Module):
     """Replaces the time series among the columns of a feature matrix by their embedding.
 
-    The step t of all series of a type is one token, with a learnt embedding of t; a layer of self-attention (Vaswani et al., 2017) and the
-    mean over time follow. Rows with equal series, such as one forecast that many states share, are encoded once.
+    The step t of all series of a type is one token, with a learnt embedding of t; a layer of self-attention (Vaswani et
+    al., 2017) and the mean over time follow. Rows with equal series, such as one forecast that many states share, are
+    encoded once.
 
     Args:
         features: Of the type, of which the network's columns are read.

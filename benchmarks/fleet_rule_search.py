@@ -10,11 +10,12 @@ from 60 generations on base alone, begun at `lookahead`, and 45 more on all four
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from makespan.envs.core.graph import CandidateView
+from makespan.envs.core.graph import CandidateView, Observation
 from makespan.envs.core.policy import rule_policy
 from makespan.envs.fleet.benchmark import load_instance
 from makespan.envs.fleet.gymnasium_env import UAMFleetVectorEnv
@@ -38,7 +39,7 @@ class Days:
         lookahead = rule_policy("fleet", "lookahead", self.envs.schema)
         self.reference = self._play(lookahead.act)
 
-    def _play(self, act) -> float:  # type: ignore[no-untyped-def]
+    def _play(self, act: Callable[[Observation], NDArray[np.int64]]) -> float:
         observation, _ = self.envs.reset(options={"instances": self.days})
         done = np.zeros(len(self.days), bool)
         while not done.all():
@@ -49,7 +50,7 @@ class Days:
         """Mean profit of the weights over that of `lookahead`."""
         named = dict(zip(TUNED_WEIGHTS, weights.tolist(), strict=True))
 
-        def act(observation) -> NDArray[np.int64]:  # type: ignore[no-untyped-def]
+        def act(observation: Observation) -> NDArray[np.int64]:
             view = CandidateView(self.envs.schema, observation)
             return np.where(view.mask, linear_priority(view, named), np.inf).argmin(axis=1)
 
@@ -74,7 +75,7 @@ class Evolution:
         self.damping = 1 + 2 * max(0.0, np.sqrt((mass - 1) / (n + 1)) - 1) + self.c_step
         self.length = np.sqrt(n) * (1 - 1 / (4 * n) + 1 / (21 * n * n))
 
-    def advance(self, fitness) -> float:  # type: ignore[no-untyped-def]
+    def advance(self, fitness: Callable[[F64], float]) -> float:
         """One generation; returns the best child's fitness."""
         values, axes = np.linalg.eigh(self.covariance)
         spread = np.sqrt(np.maximum(values, 1e-12))

@@ -1,5 +1,7 @@
 """PettingZoo's Parallel environments behind Stable-Baselines3's `VecEnv` interface."""
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 from gymnasium import spaces
@@ -20,10 +22,10 @@ def make_tiny():
 class Countdown(ParallelEnv):
     """Two agents without masks; an episode lasts three steps, agent k earns its action times k + 1."""
 
-    metadata = {"name": "countdown_v0"}
-    possible_agents = ["player_0", "player_1"]
+    metadata: ClassVar = {"name": "countdown_v0"}
 
     def __init__(self, early=False, truncate=False, other=False):
+        self.possible_agents = ["player_0", "player_1"]
         self.agents, self.early, self.truncate, self.other = [], early, truncate, other
 
     def observation_space(self, agent):
@@ -99,7 +101,8 @@ def test_returns_add_up_to_the_days_profit():
     vec.reset()
     for _ in range(144):
         *_, dones, infos = vec.step(choose(get_action_masks(vec), rng))
-    assert dones.all() and infos[0]["episode"]["l"] == 144
+    assert dones.all()
+    assert infos[0]["episode"]["l"] == 144
     total = sum(info["episode"]["r"] for info in infos)
     assert total == pytest.approx(infos[0]["summary"]["profit"], abs=1e-3)
 
@@ -107,14 +110,16 @@ def test_returns_add_up_to_the_days_profit():
 def test_maskable_ppo_trains_a_shared_policy_and_takes_allowed_actions_only():
     """Guards the use that the adapter is for; an action that is not allowed would be reported in the info."""
     vec = pettingzoo_to_sb3(make_tiny, 2, seed=0)
-    assert is_masking_supported(vec) and vec.num_envs == 16
+    assert is_masking_supported(vec)
+    assert vec.num_envs == 16
     bad = []
     model = MaskablePPO("MlpPolicy", vec, n_steps=16, batch_size=64, n_epochs=1, seed=0)
     before = model.policy.state_dict()["action_net.weight"].clone()
     model.learn(
         512, callback=lambda local, _: bad.extend(info["invalid_action"] for info in local["infos"]) or True
     )
-    assert len(bad) == 512 and not any(bad)
+    assert len(bad) == 512
+    assert not any(bad)
     assert not np.allclose(before, model.policy.state_dict()["action_net.weight"])
 
 
@@ -150,15 +155,19 @@ def test_without_masks_everything_is_allowed_and_ends_are_told_apart(truncate):
     """Guards environments that have no mask, hand-worked returns, and `TimeLimit.truncated`."""
     vec = ParallelVecEnv([Countdown(truncate=truncate)])
     vec.seed(11)
-    assert vec.reset().tolist() == [[3.0], [3.0]] and vec.envs[0].seed == 11
+    assert vec.reset().tolist() == [[3.0], [3.0]]
+    assert vec.envs[0].seed == 11
     assert get_action_masks(vec).all()
     vec.step(np.array([1, 2]))
     vec.step(np.array([0, 1]))
     seen, rewards, dones, infos = vec.step(np.array([2, 2]))
-    assert rewards.tolist() == [2.0, 4.0] and dones.tolist() == [True, True]
+    assert rewards.tolist() == [2.0, 4.0]
+    assert dones.tolist() == [True, True]
     assert [info["episode"]["r"] for info in infos] == [3.0, 10.0]
-    assert infos[0]["TimeLimit.truncated"] is truncate and infos[1]["terminal_observation"].tolist() == [0.0]
-    assert seen.tolist() == [[3.0], [3.0]] and vec.envs[0].seed is None
+    assert infos[0]["TimeLimit.truncated"] is truncate
+    assert infos[1]["terminal_observation"].tolist() == [0.0]
+    assert seen.tolist() == [[3.0], [3.0]]
+    assert vec.envs[0].seed is None
     PPO("MlpPolicy", vec, n_steps=8, batch_size=16, n_epochs=1).learn(16)
     vec.close()
     assert vec.envs[0].closed
