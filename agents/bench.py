@@ -24,10 +24,11 @@ from typing import Final
 from makespan.envs.core.errors import UnknownNameError
 from makespan.envs.core.files import write_atomically
 
-PACKAGES: Final = ("makespan", "numpy", "numba", "gymnasium", "jssenv", "graph-jsp-env")
+PACKAGES: Final = ("makespan", "numpy", "numba", "gymnasium", "pettingzoo", "jssenv", "graph-jsp-env")
 FAMILIES: Final = {
     "blocking": "makespan.agents.bench_blocking",
     "dynamic_shop": "makespan.agents.bench_dynamic_shop",
+    "fleet": "makespan.agents.bench_fleet",
     "jobshop": "makespan.agents.bench_jobshop",
     "memory": "makespan.agents.bench_memory",
     "tardiness": "makespan.agents.bench_tardiness",

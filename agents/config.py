@@ -96,6 +96,7 @@ class NetworkConfig(Checked):
         encode: Whether the deep part runs once an instance or at every decision.
         head_width: Hidden units of the scoring and value heads.
         dropout: Share of activations dropped in training.
+        temporal: Size of the transformer's embedding of time series, where the schema has any; 0 reads their columns as they are.
     """
 
     width: PositiveInt = 64
@@ -104,6 +105,7 @@ class NetworkConfig(Checked):
     encode: Literal["instance", "step"] = "instance"
     head_width: PositiveInt = 64
     dropout: Fraction = 0.0
+    temporal: Count = 16
 
 
 @dataclass(frozen=True)

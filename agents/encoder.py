@@ -9,7 +9,7 @@ weights transfer across sizes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +25,8 @@ from makespan.agents.batch import (
     parents_of,
     upper_types,
 )
-from makespan.envs.core.graph import GraphSchema
+from makespan.agents.temporal import temporal_encoders
+from makespan.envs.core.graph import EdgeType, GraphSchema, NodeType
 
 
 def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
@@ -57,7 +58,7 @@ class Memory:
 class _DeepBlock(nn.Module):
     """One residual round of messages over every relation of the graph, in both directions."""
 
-    def __init__(self, schema: GraphSchema, width: int, *, static_only: bool) -> None:
+    def __init__(self, schema: GraphSchema, width: int, series: nn.ModuleDict, *, static_only: bool) -> None:
         super().__init__()
         edges = deep_edges(schema, static_only=static_only)
         names = [node.name for node in schema.nodes if node.level != "system"]
@@ -66,8 +67,8 @@ class _DeepBlock(nn.Module):
         for edge in edges:
             arriving[edge.target] += 1
             arriving[edge.source] += 1
-            if columns := network_columns(edge.features):
-                self.edge_maps[edge.name] = nn.Linear(len(columns), width)
+            if network_columns(edge.features):
+                self.edge_maps[edge.name] = nn.Linear(_inputs(edge, series, static_only=False), width)
         self.child_of = parents_of(schema)
         for child, parent in self.child_of.items():
             arriving[child] += 1
@@ -101,18 +102,39 @@ class _DeepBlock(nn.Module):
         return {name: h[name] + update(torch.cat(inputs[name], -1)) for name, update in self.updates.items()}
 
 
-class DeepEncoder(nn.Module):
-    """Embeds every node of whole graphs, from static features alone or from all."""
+def _inputs(part: NodeType | EdgeType, series: nn.ModuleDict, *, static_only: bool) -> int:
+    """Columns that the deep encoder reads of a type, its time series encoded."""
+    if part.name in series:
+        return int(series[part.name].size)
+    return len(network_columns(part.features, static_only=static_only))
 
-    def __init__(self, schema: GraphSchema, width: int, depth: int, *, static_only: bool) -> None:
+
+class DeepEncoder(nn.Module):
+    """Embeds every node of whole graphs, from static features alone or from all.
+
+    Args:
+        schema: The family's decision graph.
+        width: Size of every embedding.
+        depth: Blocks of messages.
+        static_only: Whether nodes are seen by their static features alone.
+        temporal: Size of the embedding of a type's time series; 0 reads their columns as they are.
+    """
+
+    def __init__(
+        self, schema: GraphSchema, width: int, depth: int, *, static_only: bool, temporal: int = 0
+    ) -> None:
         super().__init__()
         self.static_only = static_only
+        nodes = [node for node in schema.nodes if node.level != "system"]
+        edges = deep_edges(schema, static_only=static_only)
+        self.series = temporal_encoders(nodes, temporal, static_only=static_only)
+        self.series.update(temporal_encoders(edges, temporal, static_only=False))
         self.inputs = nn.ModuleDict()
-        for node in schema.nodes:
-            if node.level != "system":
-                columns = network_columns(node.features, static_only=static_only)
-                self.inputs[node.name] = nn.Linear(len(columns), width)
-        self.blocks = nn.ModuleList(_DeepBlock(schema, width, static_only=static_only) for _ in range(depth))
+        for node in nodes:
+            self.inputs[node.name] = nn.Linear(_inputs(node, self.series, static_only=static_only), width)
+        self.blocks = nn.ModuleList(
+            _DeepBlock(schema, width, self.series, static_only=static_only) for _ in range(depth)
+        )
 
     def forward(self, batch: InstanceBatch) -> Memory:
         """Embed an instance batch.
@@ -120,10 +142,15 @@ class DeepEncoder(nn.Module):
         Shapes:
             Returns by node type (n, d).
         """
-        h = {name: layer(batch.nodes[name].x) for name, layer in self.inputs.items()}
+        h = {name: layer(self._encoded(name, batch.nodes[name].x)) for name, layer in self.inputs.items()}
+        edges = {name: replace(own, x=self._encoded(name, own.x)) for name, own in batch.edges.items()}
         for block in self.blocks:
-            h = block(h, batch)
+            h = block(h, replace(batch, edges=edges))
         return Memory(h, {name: nodes.first for name, nodes in batch.nodes.items()}, batch.edges)
+
+    def _encoded(self, name: str, x: Tensor) -> Tensor:
+        encoded: Tensor = self.series[name](x) if name in self.series else x
+        return encoded
 
 
 class _LightRound(nn.Module):

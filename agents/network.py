@@ -41,7 +41,9 @@ class ActorCritic(nn.Module):
             raise ConfigError(
                 f"encode: instance; expected step, as {', '.join(changing)} change within an episode"
             )
-        self.deep = DeepEncoder(schema, width, config.depth, static_only=static_only)
+        self.deep = DeepEncoder(
+            schema, width, config.depth, static_only=static_only, temporal=config.temporal
+        )
         self.light = LightEncoder(schema, width, config.rounds, static_only=static_only)
         columns = network_columns(schema.candidates.features)
         self.points_at = schema.candidates.points_at

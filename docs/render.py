@@ -329,7 +329,8 @@ def results_objective(name: str) -> str:
     values: dict[str, list[float]] = {}
     for row in document["rows"]:
         values.setdefault(row["policy"], []).append(row["objective"])
-    order = sorted(values, key=lambda policy: float(np.mean(values[policy])))
+    upper = get_family(document["rows"][0]["env"]).sense == "max"
+    order = sorted(values, key=lambda policy: float(np.mean(values[policy])), reverse=upper)
     best = _best_rule(document, order)
     rows = []
     for policy in order:
@@ -337,6 +338,10 @@ def results_objective(name: str) -> str:
         ratio = mean_ci(list(100.0 * (np.array(values[policy]) / np.array(values[best]) - 1.0)))
         change = "-" if policy == best else f"{ratio.estimate:+.1f} [{ratio.low:+.1f}, {ratio.high:+.1f}]"
         rows.append([f"`{policy}`", f"{mean.estimate:.1f} [{mean.low:.1f}, {mean.high:.1f}]", change])
+    bounds = {row["instance"]: row["bound"] for row in document["rows"] if row["bound"] is not None}
+    if upper and bounds:
+        mean = mean_ci(list(bounds.values()))
+        rows.insert(0, ["upper bound", f"{mean.estimate:.1f} [{mean.low:.1f}, {mean.high:.1f}]", ""])
     valid = sum(row["valid"] for row in document["rows"])
     header = ("policy", f"{meta['objective']}, {meta['unit']}", f"against `{best}`, %")
     note = (

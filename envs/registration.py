@@ -100,12 +100,11 @@ PLAIN_ENVIRONMENTS: Final = (("makespan/AMoDRebalance-v0", "makespan.envs.amod.e
 
 # PettingZoo: kind of environment, id and entry point.
 AGENT_ENVIRONMENTS: Final = (
+    ("aec", "makespan/jobshop_machines-v0", f"{_JOBSHOP}.machines:env"),
     ("aec", "makespan/soc_clusters-v0", f"{_SOC}.clusters:env"),
     ("aec", "makespan/memory_tenants-v0", f"{_MEMORY}.mapping_tenants:env"),
     ("aec", "makespan/uam_fleet-v0", f"{_FLEET}:env"),
     ("parallel", "makespan/uam_fleet-v0", f"{_FLEET}:parallel_env"),
-    ("aec", "makespan/jobshop_machines-v0", f"{_JOBSHOP}.machines:env"),
-    ("aec", "makespan/soc_clusters-v0", f"{_SOC}.clusters:env"),
 )
 
 

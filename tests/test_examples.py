@@ -17,6 +17,7 @@ NEEDS = {  # example -> (package it shows, steps, what it prints)
     "cleanrl_loop": ("torch", 1024, "mean makespan"),
     "torchrl_gymwrapper": ("torchrl", 100, "mean reward:"),
     "async_vector_env": ("gymnasium", 100, "native:"),
+    "fleet_shared_policy": ("sb3_contrib", 200, "profit of the day:"),
 }
 
 

@@ -7,7 +7,7 @@ observation space, the padding, the named lookup of features, and the ragged vie
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -35,6 +35,8 @@ class Feature:
         high: Largest value.
         raw: An exact number for rules (integer times); networks are not fed raw columns.
         static: Constant within an episode, so that an encoder may read it once per instance.
+        series: Name of a quantity over time, of which this column is one value; the columns of a series stand in the
+            order of time, and all series of a type have the same times, so that an encoder may read them as sequences.
     """
 
     name: str
@@ -43,6 +45,23 @@ class Feature:
     high: float = 100.0
     raw: bool = False
     static: bool = False
+    series: str = ""
+
+
+def series_of(features: Sequence[Feature]) -> NDArray[np.int64]:
+    """Columns of the time series among features: (series, T), in their order; (0, 0) if there are none.
+
+    Raises:
+        ValueError: The series differ in length.
+    """
+    columns: dict[str, list[int]] = {}
+    for column, feature in enumerate(features):
+        if feature.series:
+            columns.setdefault(feature.series, []).append(column)
+    lengths = {name: len(own) for name, own in columns.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"series: lengths {lengths}; expected one length for all series of a type")
+    return np.array(list(columns.values()), np.int64).reshape(len(columns), -1 if columns else 0)
 
 
 def raw(name: str, description: str) -> Feature:

@@ -5,7 +5,8 @@ A rule that has no flight to offer stays, which charges the aircraft where it ca
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -22,6 +23,34 @@ _OURS: Final = "this suite"
 
 _LOOKAHEAD: Final = 0.5  # weight of the destination's value
 _LEAST_LOAD: Final = 0.5  # of the seats, below which a threshold policy does not fly
+
+TUNED_WEIGHTS: Final[Mapping[str, float]] = MappingProxyType(
+    {
+        "is_stay": 0.703,
+        "load": 0.154,
+        "queue": 0.17,
+        "longest_wait": 0.734,
+        "block_time": 0.121,
+        "slot_wait": 0.341,
+        "energy": 0.231,
+        "energy_after": 0.576,
+        "margin": 1.275,
+        "margin_rate": -0.146,
+        "charge": 0.362,
+        "fare": -0.215,
+        "expected": -0.105,
+        "occupancy": -0.23,
+        "free_chargers": 0.337,
+        "destination_waiting": 0.0,
+        "destination_expected": 0.025,
+        "destination_outlook": 0.249,
+        "outlook of a flight": 0.399,
+        "root of the outlook": -0.246,
+        "load squared": 0.346,
+        "energy_after up to half": -0.345,
+    }
+)
+"""Weights of the candidates' features in `tuned_priority`, as `benchmarks/fleet_rule_search.py` found them."""
 
 
 def _rule(name: str, citation: str = _FOLKLORE) -> Callable[[Priority], Priority]:
@@ -93,3 +122,30 @@ def lookahead(c: CandidateView) -> Priorities:
     That share is at most a full flight. Weight and cap were chosen on twelve training days of tiny, base, busy and rich.
     """
     return -(c["margin"] + _LOOKAHEAD * np.minimum(1.0, c["destination_outlook"]))
+
+
+def priority_features(c: CandidateView) -> Mapping[str, Priorities]:
+    """What `tuned_priority` weighs, by name: the scaled features of the candidates and four functions of them."""
+    outlook = c["destination_outlook"]
+    shaped = {
+        "outlook of a flight": np.minimum(1.0, outlook),
+        "root of the outlook": np.sqrt(outlook),
+        "load squared": c["load"] ** 2,
+        "energy_after up to half": np.minimum(0.5, c["energy_after"]),
+    }
+    return {name: shaped[name] if name in shaped else c[name] for name in TUNED_WEIGHTS}
+
+
+def linear_priority(c: CandidateView, weights: Mapping[str, float]) -> Priorities:
+    """Less the weighted sum of the features."""
+    features = priority_features(c)
+    return -np.asarray(sum(weight * features[name] for name, weight in weights.items()))
+
+
+@_rule("tuned_priority", "this suite; weights by CMA-ES (Hansen & Ostermeier 2001)")
+def tuned_priority(c: CandidateView) -> Priorities:
+    """The largest weighted sum of the candidates' features.
+
+    The weights earn most on training days of tiny, base, busy and rich, in profits relative to those of `lookahead`.
+    """
+    return linear_priority(c, TUNED_WEIGHTS)

@@ -65,11 +65,13 @@ ROUTE_FEATURES: Final = (
     Feature("closed", "1 if closed in this hour", high=1.0),
     Feature("queue", "passengers who wait / seats"),
     *(
-        Feature(f"demand_{h}", f"expected passengers {h} half hours from now on / seats")
+        Feature(f"demand_{h}", f"expected passengers {h} half hours from now on / seats", series="demand")
         for h in range(SERIES)
     ),
     *(
-        Feature(f"fare_{h}", f"fare of a full aircraft {h} half hours from now on / full flight")
+        Feature(
+            f"fare_{h}", f"fare of a full aircraft {h} half hours from now on / full flight", series="fare"
+        )
         for h in range(SERIES)
     ),
 )
