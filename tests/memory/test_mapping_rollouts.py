@@ -8,7 +8,7 @@ import pytest
 
 from makespan.envs.memory.mapping_benchmark import load_instance, program_names
 from makespan.envs.memory.mapping_bounds import linear_bound
-from makespan.envs.memory.mapping_engine import MappingEngine, MappingRules
+from makespan.envs.memory.mapping_game import MappingRules, MappingSlots
 from makespan.envs.memory.mapping_instance import MappingInstance
 from makespan.envs.memory.mapping_validator import validate
 
@@ -22,6 +22,13 @@ RULES = {
     ),
     "tensor": MappingRules(granularity="tensor"),
     "tensor, best, preferred": MappingRules(granularity="tensor", offset_policy="best", prefetch="preferred"),
+    "priority": MappingRules(order="priority"),
+    "priority, best, preferred": MappingRules(
+        order="priority", offset_policy="best", prefetch="preferred", stay_limit=2.0
+    ),
+    "priority, highest, every move": MappingRules(
+        order="priority", offset_policy="highest", prefetch="earliest", skip_forced=False
+    ),
     "every move": MappingRules(skip_forced=False),
 }
 FAST = [
@@ -33,7 +40,7 @@ FAST = [
 ]
 
 
-def plain_latency(instance: MappingInstance, engine: MappingEngine) -> int:
+def plain_latency(instance: MappingInstance, engine: MappingSlots) -> int:
     """The latency from bytes, flops and rates, access by access."""
     program, hardware = instance.program, instance.hardware
     schedule = engine.schedule(0)
