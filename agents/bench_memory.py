@@ -25,13 +25,18 @@ from makespan.envs.registration import get_family
 
 ALLOCATION: Final = "makespan/MemoryAllocation-v0"
 MAPPING: Final = "makespan/MemoryMapping-v0"
-SIZES: Final = {
-    "allocation 50": (ALLOCATION, "guillotine50-0"),
-    "allocation 200": (ALLOCATION, "guillotine200-0"),
-    "mapping 253": (MAPPING, "encoder_inference_b1@16"),
-    "mapping 589": (MAPPING, "unet_training_b1@16"),
+PROGRAM: Final = {"skip_forced": False}
+PRIORITY: Final = {"skip_forced": False, "order": "priority", "offset_policy": "best"}
+SIZES: Final[dict[str, tuple[str, str, dict[str, Any]]]] = {
+    "allocation 50": (ALLOCATION, "guillotine50-0", {}),
+    "allocation 200": (ALLOCATION, "guillotine200-0", {}),
+    "mapping 253": (MAPPING, "encoder_inference_b1@16", PROGRAM),
+    "mapping 477": (MAPPING, "graph_network_training_b1@16", PROGRAM),
+    "mapping 589": (MAPPING, "unet_training_b1@16", PROGRAM),
+    "priority 253": (MAPPING, "encoder_inference_b1@16", PRIORITY),
+    "priority 589": (MAPPING, "unet_training_b1@16", PRIORITY),
 }
-RULES: Final = {ALLOCATION: ("greedy_by_size", "lowest_offset"), MAPPING: ("soon",)}
+"""Size -> environment, instance and keywords; sizes count buffers, or accesses of the program."""
 CHUNK: Final = 2_048  # decisions of a batch between two looks at the clock
 PLAIN: Final = "plain Python"
 
@@ -45,7 +50,7 @@ def contestants(sizes: Sequence[str] | None = None) -> list[Contestant]:
     return [contestant for size in chosen for contestant in _of_size(size, *SIZES[size])]
 
 
-def _of_size(size: str, env_id: str, name: str) -> Iterator[Contestant]:
+def _of_size(size: str, env_id: str, name: str, options: dict[str, Any]) -> Iterator[Contestant]:
     def row(what: str, num_envs: int, build: Callable[[], Play], reference: str = "") -> Contestant:
         return Contestant(what, size, num_envs, build, reference)
 
@@ -54,20 +59,22 @@ def _of_size(size: str, env_id: str, name: str) -> Iterator[Contestant]:
         yield row("first fit in plain Python, no observation", 1, lambda: _plain(instance), PLAIN)
     else:
         instance = load_mapping(name)
-    yield row("env.step, full observation, live", 1, lambda: _scalar(env_id, instance, copy=False))
-    yield row("env.step, full observation, copied", 1, lambda: _scalar(env_id, instance, copy=True))
+    yield row("env.step, full observation, live", 1, lambda: _scalar(env_id, instance, options, copy=False))
+    yield row("env.step, full observation, copied", 1, lambda: _scalar(env_id, instance, options, copy=True))
     for num_envs in (1, 64, 256):
-        yield row("batch, full observation", num_envs, lambda n=num_envs: _batch(env_id, instance, n))  # type: ignore[misc]
-    for rule in RULES[env_id]:
-        yield row(f"batch, rule {rule}", 64, lambda r=rule: _rule(env_id, instance, r, 64))  # type: ignore[misc]
+        yield row("batch, full observation", num_envs, lambda n=num_envs: _batch(env_id, instance, options, n))  # type: ignore[misc]
+    for rule in _rules(env_id, options):
+        yield row(f"batch, rule {rule}", 64, lambda r=rule: _rule(env_id, instance, options, r, 64))  # type: ignore[misc]
 
 
-def _options(env_id: str) -> dict[str, Any]:
-    return {} if env_id == ALLOCATION else {"skip_forced": False}
+def _rules(env_id: str, options: dict[str, Any]) -> tuple[str, ...]:
+    if env_id == ALLOCATION:
+        return ("greedy_by_size", "lowest_offset")
+    return ("density_priority",) if options == PRIORITY else ("soon",)
 
 
-def _scalar(env_id: str, instance: Any, copy: bool) -> Play:
-    env = gymnasium.make(env_id, instance=instance, copy=copy, disable_env_checker=True, **_options(env_id))
+def _scalar(env_id: str, instance: Any, options: dict[str, Any], copy: bool) -> Play:
+    env = gymnasium.make(env_id, instance=instance, copy=copy, disable_env_checker=True, **options)
     draws = np.random.default_rng(0).random(100_003)
 
     def play() -> int:
@@ -82,7 +89,9 @@ def _scalar(env_id: str, instance: Any, copy: bool) -> Play:
     return play
 
 
-def _make_batch(env_id: str, instance: Any, num_envs: int, mode: AutoresetMode) -> SchedulingVectorEnv:
+def _make_batch(
+    env_id: str, instance: Any, options: dict[str, Any], num_envs: int, mode: AutoresetMode
+) -> SchedulingVectorEnv:
     envs = gymnasium.make_vec(
         env_id,
         num_envs=num_envs,
@@ -90,14 +99,14 @@ def _make_batch(env_id: str, instance: Any, num_envs: int, mode: AutoresetMode) 
         instances=[instance] * num_envs,
         autoreset_mode=mode,
         copy=False,
-        **_options(env_id),
+        **options,
     ).unwrapped
     assert isinstance(envs, SchedulingVectorEnv)
     return envs
 
 
-def _batch(env_id: str, instance: Any, num_envs: int) -> Play:
-    envs = _make_batch(env_id, instance, num_envs, AutoresetMode.SAME_STEP)
+def _batch(env_id: str, instance: Any, options: dict[str, Any], num_envs: int) -> Play:
+    envs = _make_batch(env_id, instance, options, num_envs, AutoresetMode.SAME_STEP)
     observation, _ = envs.reset(seed=0)
     mask = observation["action_mask"]
     tables = np.random.default_rng(0).random((31, *mask.shape), dtype=np.float32)
@@ -111,8 +120,8 @@ def _batch(env_id: str, instance: Any, num_envs: int) -> Play:
     return play
 
 
-def _rule(env_id: str, instance: Any, rule: str, num_envs: int) -> Play:
-    envs = _make_batch(env_id, instance, num_envs, AutoresetMode.SAME_STEP)
+def _rule(env_id: str, instance: Any, options: dict[str, Any], rule: str, num_envs: int) -> Play:
+    envs = _make_batch(env_id, instance, options, num_envs, AutoresetMode.SAME_STEP)
     policy = rule_policy(get_family(env_id).name, rule, envs.schema)
     observation, _ = envs.reset(seed=0)
     steps = max(1, CHUNK // num_envs)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from makespan.envs.core.errors import InvalidInstanceError, UnknownNameError
 from makespan.envs.core.graph import GraphSchema
@@ -169,6 +171,14 @@ class MappingSlots(SlotEngine):
         load_slot(self._mapping, slot, instance)
         self._mapping.clock[slot, STAY_CAP] = self.rules.longest_gap(instance)
         self.loaded[slot] = instance
+
+    @abstractmethod
+    def load(self, slot: int, instance: MappingInstance) -> None:
+        """Start `instance` in a slot. Raises `InvalidInstanceError` if it is larger than the engine."""
+
+    @abstractmethod
+    def step(self, actions: NDArray[np.int64]) -> None:
+        """Take one decision in each slot (B,); actions must be allowed, negative ones leave a slot untouched."""
 
     def objective(self, slot: int) -> float:
         """Latency in ps, everything undecided served from HBM."""

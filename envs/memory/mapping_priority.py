@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from makespan.envs.core.kernels import inlined_kernel, kernel
-from makespan.envs.memory.mapping_copies import STORE, idle
+from makespan.envs.memory.mapping_copies import idle
 from makespan.envs.memory.mapping_decoder import drop_chain, place_chain
 from makespan.envs.memory.mapping_instance import OUTPUT, MappingInstance
 from makespan.envs.memory.mapping_simulator import fit
@@ -37,6 +37,7 @@ from makespan.envs.memory.mapping_state import (
     OP_FIRST,
     OPS,
     STAY_CAP,
+    STORE,
     TENSOR,
     UNITS,
     Mapping,
@@ -67,7 +68,7 @@ POOL_COLUMNS: Final = 10
 class Pool(NamedTuple):
     """The undecided tensors of B mappings, as int64 rows; tensors in one place count as one, by the first of them."""
 
-    count: I64  # (B, 2) undecided tensors, and how many there were
+    left: I64  # (B, 2) undecided tensors, and how many there were
     waiting: I64  # (B, T) the undecided tensors, in any order
     position: I64  # (B, T) of an undecided tensor in `waiting`, -1 for others
     root: I64  # (B, T) first of the tensors in a tensor's place
@@ -80,7 +81,7 @@ def make_pool(num_slots: int, num_ops: int, num_accesses: int, num_tensors: int)
     """Zeroed arrays for `num_slots` programs of at most this size."""
     B, O, A, T = num_slots, num_ops, num_accesses, num_tensors  # noqa: E741
     return Pool(
-        count=np.zeros((B, 2), np.int64),
+        left=np.zeros((B, 2), np.int64),
         waiting=np.zeros((B, T), np.int64),
         position=np.zeros((B, T), np.int64),
         root=np.zeros((B, T), np.int64),
@@ -123,7 +124,7 @@ def load_pool(pool: Pool, b: int, instance: MappingInstance) -> None:
     pool.root[b, : root.size] = root
     pool.tensor[b, : root.size, : UNTIL + 1] = table
     roots = np.flatnonzero((root == np.arange(root.size)) & (table[:, TOTAL] > 0))
-    pool.count[b, 1] = roots.size
+    pool.left[b, 1] = roots.size
     pool.waiting[b, : roots.size] = roots
 
 
@@ -131,9 +132,9 @@ def load_pool(pool: Pool, b: int, instance: MappingInstance) -> None:
 def reset_pool(m: Mapping, pool: Pool, b: int) -> None:
     """All tensors undecided, in a slot whose mapping has been reset."""
     pool.position[b] = -1
-    pool.count[b, 0] = pool.count[b, 1]
+    pool.left[b, 0] = pool.left[b, 1]
     tensor = pool.tensor
-    for k in range(pool.count[b, 0]):
+    for k in range(pool.left[b, 0]):
         v = pool.waiting[b, k]
         pool.position[b, v] = k
         tensor[b, v, GAIN], tensor[b, v, OPEN] = 0, tensor[b, v, TOTAL]
@@ -205,14 +206,14 @@ def update_supply(m: Mapping, pool: Pool, b: int, low: int, supply: int) -> None
 @inlined_kernel
 def retire(m: Mapping, pool: Pool, b: int, v: int) -> None:
     """Take a tensor out of the pool."""
-    k, last = pool.position[b, v], pool.count[b, 0] - 1
+    k, last = pool.position[b, v], pool.left[b, 0] - 1
     other = pool.waiting[b, last]
     pool.waiting[b, k], pool.waiting[b, last] = (
         other,
         v,
     )  # those that are out stay behind, for the next episode
     pool.position[b, other], pool.position[b, v] = k, -1
-    pool.count[b, 0] = last
+    pool.left[b, 0] = last
     pool.tensor[b, v, GAIN] = pool.tensor[b, v, OPEN] = 0
     while v >= 0:
         a = m.tensor[b, v, FIRST]

@@ -62,10 +62,10 @@ def _update(m: Mapping, pool: Pool, graph: PriorityGraph, b: int, rules: Rules, 
     for i in range(low, high):
         write_op(m, graph.op_x, b, i, rules.supply, scale)
         update_accesses(m, pool, b, i)
-    for k in range(pool.count[b, 0] - 1, -1, -1):
+    for k in range(pool.left[b, 0] - 1, -1, -1):
         v = pool.waiting[b, k]
         row = pool.tensor[b, v]
-        if row[OPEN] == 0 and pool.count[b, 0] > least:
+        if row[OPEN] == 0 and pool.left[b, 0] > least:
             leave(m, pool, b, v)
             forbid(m, graph, b, v)
             continue
@@ -97,14 +97,14 @@ def _step_slot(
     clock, v = m.clock, action
     while True:
         _place(m, pool, graph, b, v, rules)
-        if pool.count[b, 0] != 1 or not rules.skip_forced:
+        if pool.left[b, 0] != 1 or not rules.skip_forced:
             break
         v = pool.waiting[b, 0]
     _finish(m, pool, graph, b)
     outcome.reward[b] = (clock[b, PAID] - clock[b, LATENCY]) / clock[b, HBM_LATENCY]
     clock[b, PAID] = clock[b, LATENCY]
     clock[b, DECISIONS] += 1
-    outcome.terminated[b] = pool.count[b, 0] == 0
+    outcome.terminated[b] = pool.left[b, 0] == 0
     if outcome.terminated[b]:
         graph.action_mask[b, 0] = 1  # a mask is never all zero, not even where no action is awaited
 
@@ -142,7 +142,7 @@ def _start(batch: _Batch, b: int) -> None:
     m, pool, graph = batch.mapping, batch.pool, batch.graph
     reset_slot(m, b, False)
     reset_pool(m, pool, b)
-    for k in range(pool.count[b, 0]):
+    for k in range(pool.left[b, 0]):
         allow(m, pool, graph, b, pool.waiting[b, k])
     _update(m, pool, graph, b, batch.rules, 1)
     _finish(m, pool, graph, b)

@@ -270,7 +270,7 @@ def write_tensor(m: Mapping, pool: Pool, graph: PriorityGraph, b: int, v: int) -
 @inlined_kernel
 def write_supply(m: Mapping, pool: Pool, graph: PriorityGraph, b: int) -> None:
     """Write what every candidate shows of the HBM time left for its copies."""
-    for k in range(pool.count[b, 0]):
+    for k in range(pool.left[b, 0]):
         v = pool.waiting[b, k]
         time = pool.supply[b, pool.tensor[b, v, UNTIL], 0] - pool.supply[b, pool.tensor[b, v, BEGIN], 0]
         graph.candidate_x[b, v, _SUPPLY] = np.float32(min(10.0, time / max(1, m.tensor[b, v, COPY_TIME])))
@@ -281,7 +281,7 @@ def write_system(m: Mapping, pool: Pool, graph: PriorityGraph, b: int) -> None:
     """Write the system's row."""
     clock, x, num_ops = m.clock, graph.system_x, m.clock[b, OPS]
     saved, most = clock[b, HBM_LATENCY] - clock[b, LATENCY], clock[b, HBM_LATENCY] - clock[b, LOWER_BOUND]
-    x[b, 0, 0] = np.float32(1.0 - pool.count[b, 0] / max(1, pool.count[b, 1]))
+    x[b, 0, 0] = np.float32(1.0 - pool.left[b, 0] / max(1, pool.left[b, 1]))
     x[b, 0, 1] = np.float32(clock[b, LATENCY] / clock[b, HBM_LATENCY])
     x[b, 0, 2] = np.float32(min(1.0, saved / max(1, most)))
     x[b, 0, 3] = np.float32(pool.supply[b, num_ops, 1] / num_ops / clock[b, CAPACITY])

@@ -12,7 +12,6 @@ from makespan.envs.core.policy import Solution
 from makespan.envs.core.schedule import Schedule
 from makespan.envs.memory.mapping_copies import LATEST, PREFERRED
 from makespan.envs.memory.mapping_decoder import (
-    NO_CAP,
     ORDERS,
     PriorityDecoder,
     big_first_order,
@@ -24,6 +23,7 @@ from makespan.envs.memory.mapping_decoder import (
 )
 from makespan.envs.memory.mapping_instance import MappingInstance
 from makespan.envs.memory.mapping_simulator import BEST, LOWEST
+from makespan.envs.memory.mapping_state import NO_CAP
 from makespan.envs.memory.mapping_validator import validate
 
 
