@@ -62,7 +62,9 @@ def _of_size(size: str, env_id: str, name: str, options: dict[str, Any]) -> Iter
     yield row("env.step, full observation, live", 1, lambda: _scalar(env_id, instance, options, copy=False))
     yield row("env.step, full observation, copied", 1, lambda: _scalar(env_id, instance, options, copy=True))
     for num_envs in (1, 64, 256):
-        yield row("batch, full observation", num_envs, lambda n=num_envs: _batch(env_id, instance, options, n))  # type: ignore[misc]
+        yield row(
+            "batch, full observation", num_envs, lambda n=num_envs: _batch(env_id, instance, options, n)
+        )  # type: ignore[misc]
     for rule in _rules(env_id, options):
         yield row(f"batch, rule {rule}", 64, lambda r=rule: _rule(env_id, instance, options, r, 64))  # type: ignore[misc]
 

@@ -182,16 +182,18 @@ def update_room(m: Mapping, pool: Pool, b: int, v: int, low: int, high: int, off
     room = row[ROOM]
     for i in range(max(low, row[BIRTH]), min(high, row[DEATH] + 1)):
         room = min(room, m.clock[b, CAPACITY] - m.op[b, i, LOAD])
-    if room == row[ROOM]:
-        return
-    row[ROOM], row[CHANGED] = room, 1
+    if room != row[ROOM]:
+        row[ROOM], row[CHANGED] = room, 1
     units, spot = m.tensor[b, v, UNITS], row[SPOT]
     if spot < 0:
         return
+    begin, end = row[BIRTH], row[DEATH] + 1
     if units > room:
         row[SPOT] = -1
-    elif not is_free(Rectangles(m.used, m.row), b, row[BIRTH], row[DEATH] + 1, spot, spot + units, -1):
-        row[SPOT] = fit(m, b, row[BIRTH], row[DEATH] + 1, v, offsets)
+    elif not is_free(Rectangles(m.used, m.row), b, begin, end, spot, spot + units, -1):
+        row[SPOT] = fit(m, b, begin, end, v, offsets)
+    if row[SPOT] < 0:
+        row[CHANGED] = 1
 
 
 @inlined_kernel

@@ -143,7 +143,7 @@ def _start(batch: _Batch, b: int) -> None:
     reset_slot(m, b, False)
     reset_pool(m, pool, b)
     for k in range(pool.left[b, 0]):
-        allow(m, pool, graph, b, pool.waiting[b, k])
+        allow(pool, graph, b, pool.waiting[b, k])
     _update(m, pool, graph, b, batch.rules, 1)
     _finish(m, pool, graph, b)
     batch.outcome.reward[b] = 0.0

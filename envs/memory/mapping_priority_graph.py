@@ -218,8 +218,8 @@ def load_constants(graph: PriorityGraph, b: int, instance: MappingInstance) -> N
 
 
 @inlined_kernel
-def allow(m: Mapping, pool: Pool, graph: PriorityGraph, b: int, v: int) -> None:
-    """Make undecided tensor v a candidate; its dynamic columns are for `write_tensors`."""
+def allow(pool: Pool, graph: PriorityGraph, b: int, v: int) -> None:
+    """Make undecided tensor v a candidate; its dynamic columns are for `write_tensor`."""
     graph.action_mask[b, v] = 1
     graph.candidate_index[b, v, 0], graph.candidate_index[b, v, 1] = v, pool.tensor[b, v, BIRTH]
     for column in range(graph.constant.shape[2]):
