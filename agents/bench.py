@@ -163,7 +163,7 @@ def _write(
     folder.mkdir(parents=True, exist_ok=True)
     meta = {
         "command": command,
-        "commit": _commit(),
+        "commit": commit_of_checkout(),
         "unit": "decisions per CPU second of one process",
         "repeats": repeats,
         "seconds": seconds,
@@ -189,7 +189,7 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _commit() -> str | None:
+def commit_of_checkout() -> str | None:
     """The commit of the checkout this file is in, with "+" if it holds changes; None outside a checkout."""
     git = ["git", "-C", str(Path(__file__).parent)]
     try:

@@ -20,14 +20,18 @@ from makespan.envs.memory.mapping_benchmark import load_instance as load_mapping
 
 ALLOCATION: Final = "makespan/MemoryAllocation-v0"
 MAPPING: Final = "makespan/MemoryMapping-v0"
-SIZES: Final = {
-    "allocation 50": (ALLOCATION, "guillotine50-0"),
-    "allocation 200": (ALLOCATION, "guillotine200-0"),
-    "mapping 253": (MAPPING, "encoder_inference_b1@16"),
-    "mapping 589": (MAPPING, "unet_training_b1@16"),
+PROGRAM: Final = {"skip_forced": False}
+PRIORITY: Final = {"skip_forced": False, "order": "priority", "offset_policy": "best"}
+SIZES: Final[dict[str, tuple[str, str, dict[str, Any]]]] = {
+    "allocation 50": (ALLOCATION, "guillotine50-0", {}),
+    "allocation 200": (ALLOCATION, "guillotine200-0", {}),
+    "mapping 253": (MAPPING, "encoder_inference_b1@16", PROGRAM),
+    "mapping 477": (MAPPING, "graph_network_training_b1@16", PROGRAM),
+    "mapping 589": (MAPPING, "unet_training_b1@16", PROGRAM),
+    "priority 253": (MAPPING, "encoder_inference_b1@16", PRIORITY),
+    "priority 589": (MAPPING, "unet_training_b1@16", PRIORITY),
 }
-RULES: Final = {ALLOCATION: ("greedy_by_size", "lowest_offset"), MAPPING: ("soon",)}
-OPTIONS: Final[dict[str, dict[str, Any]]] = {ALLOCATION: {}, MAPPING: {"skip_forced": False}}
+"""Size -> environment, instance and keywords; sizes count buffers, or accesses of the program."""
 PLAIN: Final = "plain Python"
 
 
@@ -36,14 +40,20 @@ def contestants(sizes: Sequence[str] | None = None) -> list[Contestant]:
     return [contestant for size in chosen_sizes(sizes, SIZES) for contestant in _of_size(size, *SIZES[size])]
 
 
-def _of_size(size: str, env_id: str, name: str) -> Iterator[Contestant]:
+def _of_size(size: str, env_id: str, name: str, options: dict[str, Any]) -> Iterator[Contestant]:
     if env_id == ALLOCATION:
         instance: Any = load_allocation(name)
         what = "first fit in plain Python, no observation"
         yield Contestant(what, size, 1, lambda: _plain(instance), PLAIN)
     else:
         instance = load_mapping(name)
-    yield from rows(Ground(env_id, instance, OPTIONS[env_id]), size, rules=RULES[env_id])
+    yield from rows(Ground(env_id, instance, options), size, rules=_rules(env_id, options))
+
+
+def _rules(env_id: str, options: dict[str, Any]) -> tuple[str, ...]:
+    if env_id == ALLOCATION:
+        return ("greedy_by_size", "lowest_offset")
+    return ("density_priority",) if options == PRIORITY else ("soon",)
 
 
 def _plain(problem: AllocationProblem) -> Play:

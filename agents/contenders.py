@@ -28,6 +28,7 @@ from makespan.envs.core.policy import (
     Policy,
     PolicyEntry,
     RandomPolicy,
+    Rule,
     RulePolicy,
     get_rule,
     policies_of,
@@ -213,8 +214,17 @@ def make_contender(
             raise PolicySpecError(f"policy {spec.text!r}: trained policies need a `load_policy` function")
         factory = load_policy(spec.name, env_id)
         return Contender(spec, {**given, **factory.options, **asked}, (_learned_maker(factory),), factory)
-    home = {} if family.mode is None or family.rule_mode is None else {family.mode: family.rule_mode}
-    return Contender(spec, {**home, **given, **asked}, tuple(_makers(spec, family.name)))
+    own, home = _own_mode(spec, family.name), family.rule_mode
+    if family.mode is not None and own is not None:
+        given[family.mode] = own
+    first = {} if family.mode is None or home is None else {family.mode: home}
+    return Contender(spec, {**first, **given, **asked}, tuple(_makers(spec, family.name)))
+
+
+def _own_mode(spec: PolicySpec, family: str) -> str | None:
+    """The mode that a rule or registered policy was made for, if it was for one."""
+    known: Mapping[str, Rule | PolicyEntry] = rules_of(family) if spec.kind == "rule" else policies_of(family)
+    return known[spec.name].mode if spec.name in known else None
 
 
 def _makers(spec: PolicySpec, family: str) -> list[MakePolicy]:
@@ -223,7 +233,10 @@ def _makers(spec: PolicySpec, family: str) -> list[MakePolicy]:
         return [lambda schema, greedy, seed: RandomPolicy(seed)]
     if spec.kind == "policy":
         return [_policy_maker(spec, policies_of(family)[spec.name])]
-    names = sorted(rules_of(family)) if spec.kind == "portfolio" else [spec.name]
+    if spec.kind == "portfolio":
+        names = sorted(name for name, entry in rules_of(family).items() if entry.mode is None)
+    else:
+        names = [spec.name]
     return [_rule_maker(family, name) for name in names]
 
 

@@ -439,9 +439,13 @@ def results_total(name: str) -> str:
     return f"{table(header, rows)}\n\n{note}"
 
 
-def rules(family: str) -> str:
-    """A family's rules with their sources."""
-    rows = ([f"`{name}`", rule.description, rule.citation] for name, rule in rules_of(family).items())
+def rules(family: str, mode: str = "") -> str:
+    """A family's rules with their sources: those at home where all are, or those made for another mode."""
+    rows = (
+        [f"`{name}`", rule.description, rule.citation]
+        for name, rule in rules_of(family).items()
+        if (rule.mode or "") == mode
+    )
     return table(("rule", "serves first", "source"), rows)
 
 
@@ -492,9 +496,9 @@ def text_formats() -> str:
     return "\n".join(line for line in lines if line.startswith("|"))
 
 
-def graph(env_id: str) -> str:
-    """The decision graph of an environment: node and edge types, then every column."""
-    schema = _schema(env_id)
+def graph(env_id: str, *keywords: str) -> str:
+    """The decision graph of an environment made with keywords (name, value, name ...): node and edge types, every column."""
+    schema = _schema(env_id, dict(zip(keywords[::2], keywords[1::2], strict=True)))
     nodes = (
         [f"`{n.name}`", n.level, f"`{n.parent}`" if n.parent else "", str(len(n.features))]
         for n in schema.nodes
@@ -580,8 +584,8 @@ def _first_clause(docstring: str, heading: str) -> str:
     return re.split(r"(?<=[^.])\.(?= |$)|;", text, maxsplit=1)[0]
 
 
-def _schema(env_id: str) -> GraphSchema:
-    env = gymnasium.make(env_id)
+def _schema(env_id: str, keywords: Mapping[str, Any]) -> GraphSchema:
+    env = gymnasium.make(env_id, **keywords)
     schema: GraphSchema = env.unwrapped.schema  # type: ignore[attr-defined]
     env.close()
     return schema

@@ -64,7 +64,8 @@ class Solver(Protocol):
 class Rule:
     """A dispatching rule: `priority` gives (B, A), the smallest allowed candidate is served.
 
-    Ties go to the smallest `tie_break` where the family gives one, then to the lower candidate.
+    Ties go to the smallest `tie_break` where the family gives one, then to the lower candidate. `mode` is the mode of the
+    environment (`Family.mode`) in which the rule is at home, where that is not the one of the family's rules.
     """
 
     family: str
@@ -72,6 +73,7 @@ class Rule:
     citation: str
     priority: Priority
     tie_break: Priority | None = None
+    mode: str | None = None
 
     @property
     def description(self) -> str:
@@ -100,12 +102,14 @@ class PolicyEntry:
     """A policy that is more than a rule (it plans, searches or remembers), imported only when it is asked for.
 
     `entry_point` is "module:Class"; the class is made with the schema and a seed, and is a `Policy` or `PlanningPolicy`.
+    `mode` is as in `Rule`.
     """
 
     family: str
     name: str
     citation: str
     entry_point: str
+    mode: str | None = None
 
     def load(self, schema: GraphSchema, seed: int = 0, **options: Any) -> Policy:
         """The policy on decision graphs of `schema`, built with its own options."""
@@ -121,12 +125,12 @@ _LAST: Final = float(np.finfo(np.float64).max)  # behind every real priority, be
 
 
 def rule(
-    family: str, name: str, citation: str, tie_break: Priority | None = None
+    family: str, name: str, citation: str, tie_break: Priority | None = None, mode: str | None = None
 ) -> Callable[[Priority], Priority]:
-    """Register the decorated priority function as a rule of `family`."""
+    """Register the decorated priority function as a rule of `family`; see `Rule`."""
 
     def register(priority: Priority) -> Priority:
-        _RULES[family, name] = Rule(family, name, citation, priority, tie_break)
+        _RULES[family, name] = Rule(family, name, citation, priority, tie_break, mode)
         return priority
 
     return register
@@ -137,9 +141,9 @@ def register_solver(family: str, name: str, citation: str, entry_point: str) -> 
     _SOLVERS[family, name] = SolverEntry(family, name, citation, entry_point)
 
 
-def register_policy(family: str, name: str, citation: str, entry_point: str) -> None:
-    """Register a policy of `family` under a name."""
-    _POLICIES[family, name] = PolicyEntry(family, name, citation, entry_point)
+def register_policy(family: str, name: str, citation: str, entry_point: str, mode: str | None = None) -> None:
+    """Register a policy of `family` under a name; see `PolicyEntry`."""
+    _POLICIES[family, name] = PolicyEntry(family, name, citation, entry_point, mode)
 
 
 def policies_of(family: str) -> dict[str, PolicyEntry]:

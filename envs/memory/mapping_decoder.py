@@ -8,6 +8,7 @@ grows with what has been placed (`mapping_copies`).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -43,6 +44,7 @@ from makespan.envs.memory.mapping_state import (
     KIND,
     LATENCY,
     NEXT,
+    NO_CAP,
     OP,
     OPS,
     OUTPUT_KIND,
@@ -59,8 +61,6 @@ from makespan.envs.memory.mapping_state import (
     reset_slot,
     serve_fast,
 )
-
-NO_CAP: Final = 2**62
 
 
 @inlined_kernel
@@ -293,3 +293,15 @@ def density_order(instance: MappingInstance) -> NDArray[np.int64]:
 def xla_cap(instance: MappingInstance, ratio: float = 10.0) -> int:
     """XLA's longest live range (prefetch_interval_picker.cc): `ratio` times the copy of a whole fast memory, ps."""
     return int(ratio * instance.hardware.capacity / instance.hardware.hbm_bytes_per_s * 10**12)
+
+
+Order = Callable[[MappingInstance], NDArray[np.int64]]
+
+ORDERS: Final[dict[str, Order]] = {
+    "density": density_order,
+    "xla": xla_order,
+    "big_first": big_first_order,
+    "small_first": small_first_order,
+    "time_order": time_order,
+}
+"""Orders (T,) of tensors by name."""

@@ -2,38 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 from numba import types
 from numba.experimental import structref
 from numpy.typing import NDArray
 
-from makespan.envs.core.errors import InvalidInstanceError, UnknownNameError
-from makespan.envs.core.graph import GraphSchema
 from makespan.envs.core.kernels import inlined_kernel, kernel
-from makespan.envs.core.schedule import Schedule
-from makespan.envs.core.slots import SlotEngine, StepOutcome
-from makespan.envs.memory.mapping_copies import EARLIEST, ELAPSED, IDLE, LATEST, PREFERRED
-from makespan.envs.memory.mapping_decoder import NO_CAP, drop_chain, place_chain
+from makespan.envs.core.slots import StepOutcome
+from makespan.envs.memory.mapping_decoder import drop_chain, place_chain
+from makespan.envs.memory.mapping_game import MappingRules as MappingRules
+from makespan.envs.memory.mapping_game import MappingSlots, Rules
+from makespan.envs.memory.mapping_graph import STATIC_KEYS, write_static
 from makespan.envs.memory.mapping_instance import MappingInstance
 from makespan.envs.memory.mapping_observation import (
-    STATIC_KEYS,
+    COLUMNS,
     Graph,
     graph_views,
     mapping_schema,
     write_dynamic,
-    write_static,
     write_tensor,
 )
-from makespan.envs.memory.mapping_plan import plan_of
 from makespan.envs.memory.mapping_simulator import (
-    BEST,
-    DROP_BACKUP,
-    HIGHEST,
-    LOWEST,
-    SAFE,
     culprit,
     decide,
     legal_actions,
@@ -51,98 +42,22 @@ from makespan.envs.memory.mapping_state import (
     FIRST,
     HBM_LATENCY,
     HEIR,
-    IN_END,
     LAST_HEAD,
     LATENCY,
-    LOWER_BOUND,
     NEXT,
     OP,
-    OUT_END,
     PAID,
     PLACE,
     PREVIOUS,
     REWINDS,
+    STAY_CAP,
     TENSOR,
     TENSORS,
     Mapping,
     forget,
     keep_recent,
-    load_slot,
-    make_mapping,
     reset_slot,
 )
-
-DeadEnds = Literal["safe", "drop_backup"]
-Supply = Literal["idle", "elapsed"]
-Offsets = Literal["lowest", "best", "highest"]
-Prefetch = Literal["latest", "preferred", "earliest"]
-Granularity = Literal["access", "tensor"]
-
-_DEAD_ENDS: Final = {"safe": SAFE, "drop_backup": DROP_BACKUP}
-_SUPPLIES: Final = {"idle": IDLE, "elapsed": ELAPSED}
-_OFFSETS: Final = {"lowest": LOWEST, "best": BEST, "highest": HIGHEST}
-_GRANULARITIES: Final = {"access": 0, "tensor": 1}
-_PREFETCHES: Final = {"latest": LATEST, "preferred": PREFERRED, "earliest": EARLIEST}
-
-
-class Rules(NamedTuple):
-    """The rules of the game as the kernels know them."""
-
-    mode: int
-    supply: int
-    offsets: int
-    prefetch: int
-    per_tensor: bool
-    skip_forced: bool
-
-
-@dataclass(frozen=True, slots=True)
-class MappingRules:
-    """The rules of the game.
-
-    Attributes:
-        dead_ends: "safe": a way to HBM is reserved for what is produced in fast memory, so that no dead end exists;
-            "drop_backup": at a dead end the game goes back to the production that has led there, and drops it.
-        supply: "idle": copies take the HBM time that operations leave; "elapsed": XLA's model, for comparison only.
-        offset_policy: Which free offset a tensor takes.
-        prefetch: When a copy into fast memory starts: as late as possible, with half as much time again as it needs,
-            or as early as possible; where there is no room for so long a stay, as late as possible.
-        granularity: "access": a decision for each access; "tensor": one for each tensor, which takes what room there is
-            (`mapping_decoder`); tensors updated in place share one. Dead ends are no matter then.
-        skip_forced: Take decisions with a single legal action inside the environment.
-        occupancy: (operations, bins) of an image of the fast memory beside the decision graph; (0, 0) for none.
-    """
-
-    dead_ends: DeadEnds = "safe"
-    supply: Supply = "idle"
-    offset_policy: Offsets = "lowest"
-    prefetch: Prefetch = "latest"
-    granularity: Granularity = "access"
-    skip_forced: bool = True
-    occupancy: tuple[int, int] = (0, 0)
-
-    def __post_init__(self) -> None:
-        self.compiled()
-        object.__setattr__(self, "occupancy", tuple(self.occupancy))  # JSON makes lists of tuples
-        if len(self.occupancy) != 2 or min(self.occupancy) < 0:
-            raise ValueError(f"occupancy: {self.occupancy}; expected two numbers >= 0, operations and bins")
-
-    def compiled(self) -> Rules:
-        """As the kernels know them; unknown names raise `UnknownNameError`."""
-        return Rules(
-            _named("dead_ends", self.dead_ends, _DEAD_ENDS),
-            _named("supply", self.supply, _SUPPLIES),
-            _named("offset_policy", self.offset_policy, _OFFSETS),
-            _named("prefetch", self.prefetch, _PREFETCHES),
-            bool(_named("granularity", self.granularity, _GRANULARITIES)),
-            bool(self.skip_forced),
-        )
-
-
-def _named(what: str, name: str, known: dict[str, int]) -> int:
-    if name not in known:
-        raise UnknownNameError(what, name, known)
-    return known[name]
 
 
 @inlined_kernel
@@ -154,7 +69,9 @@ def _take(m: Mapping, graph: Graph, b: int, action: int, rules: Rules) -> None:
         if action == DROP:
             drop_chain(m, b, v)
         else:
-            place_chain(m, b, v, action == COPY, rules.supply, rules.offsets, rules.prefetch, NO_CAP)
+            place_chain(
+                m, b, v, action == COPY, rules.supply, rules.offsets, rules.prefetch, m.clock[b, STAY_CAP]
+            )
         m.clock[b, CURSOR] = a + 1
         while v >= 0:
             write_tensor(m, graph, b, v, -1)
@@ -288,111 +205,27 @@ def _step_batch(batch: _Batch, actions: NDArray[np.int64]) -> None:
             outcome.reward[b] = 0.0
 
 
-class MappingEngine(SlotEngine):
-    """`num_slots` mapping games on programs of at most the given size, stepped together.
+class MappingEngine(MappingSlots):
+    """`num_slots` mapping games in program order, stepped together; see `MappingSlots`."""
 
-    Attributes:
-        schema: The decision graph's schema.
-        observation: The live buffers, batch axis first; overwritten by every step.
-        outcome: Reward and termination of each slot after the last step.
-        rules: The rules of the game.
-    """
-
-    def __init__(
-        self,
-        num_slots: int,
-        *,
-        num_ops: int,
-        num_accesses: int,
-        num_tensors: int,
-        num_regions: int,
-        rules: MappingRules | None = None,
-    ) -> None:
-        self._limits = (num_ops, num_accesses, num_tensors, num_regions)
-        self.rules = rules or MappingRules()
-        self.schema: GraphSchema = mapping_schema(*self._limits, self.rules.occupancy)
+    def __init__(self, num_slots: int, **arguments: Any) -> None:
+        super().__init__(num_slots, **arguments)
+        if self.rules.order != "program":
+            raise ValueError(f"order: {self.rules.order!r}; this engine decides in program order")
+        self.schema = mapping_schema(*self._limits, self.rules.occupancy)
         self.observation = self.schema.zeros(num_slots)
         self._graph = graph_views(self.observation)
-        self._mapping = make_mapping(num_slots, num_ops, num_accesses, num_tensors)
-        self.outcome = StepOutcome(np.zeros(num_slots), np.zeros(num_slots, np.bool_))
         self._batch = _make_batch(self._mapping, self._graph, self.outcome, self.rules.compiled())
-        self.loaded: list[MappingInstance | None] = [None] * num_slots
 
     def load(self, slot: int, instance: MappingInstance) -> None:
         """Start `instance` in a slot. Raises `InvalidInstanceError` if it is larger than the engine."""
-        size = (instance.num_ops, instance.num_accesses, instance.num_tensors, instance.num_regions)
-        if any(number > limit for number, limit in zip(size, self._limits, strict=True)):
-            raise InvalidInstanceError(
-                f"instance {instance.name!r} has (operations, accesses, tensors, regions) = {size}; "
-                f"the environment was made for at most {self._limits}"
-            )
-        load_slot(self._mapping, slot, instance)
-        write_static(self.observation, slot, instance)
+        self._load(slot, instance)
+        write_static(self.observation, slot, instance, COLUMNS)
         _start(self._batch, slot)
-        self.loaded[slot] = instance
 
     def step(self, actions: NDArray[np.int64]) -> None:
         """Take one decision in each slot (B,); actions must be allowed, negative ones leave a slot untouched."""
         _step_batch(self._batch, actions)
-
-    def objective(self, slot: int) -> float:
-        """Latency in ps, everything undecided served from HBM."""
-        return float(self._mapping.clock[slot, LATENCY])
-
-    def lower_bound(self, slot: int) -> float:
-        """Latency in ps that no mapping of the program beats; it does not change during an episode."""
-        return float(self._mapping.clock[slot, LOWER_BOUND])
-
-    def num_decisions(self, slot: int) -> int:
-        """Decisions taken in the episode; forced moves are not counted."""
-        return int(self._mapping.clock[slot, DECISIONS])
-
-    def num_rewinds(self, slot: int) -> int:
-        """Dead ends of the episode."""
-        return int(self._mapping.clock[slot, REWINDS])
-
-    def schedule(self, slot: int) -> Schedule:
-        """The mapping so far, as `mapping_plan` describes it; everything undecided is served from HBM."""
-        instance = self.loaded[slot]
-        if instance is None:
-            return Schedule.empty()
-        return plan_of(self._mapping, slot, instance)
-
-    def report(self, slot: int) -> dict[str, float]:
-        """What the mapping in a slot amounts to.
-
-        Returns:
-            `speedup` over everything in HBM, `speedup_bound` that no mapping beats, `captured` share of the largest saving
-            that the bound allows, `copies` between the memories, `hbm_bytes` moved, and `rewinds` at dead ends.
-        """
-        instance, clock = self.loaded[slot], self._mapping.clock[slot]
-        if instance is None:
-            return {}
-        saved = int(clock[HBM_LATENCY] - clock[LATENCY])
-        access = self._mapping.access[slot, : instance.num_accesses]
-        fetched = access[access[:, IN_END] > 0, TENSOR]
-        stored = np.flatnonzero(self._mapping.tensor[slot, : instance.num_tensors, OUT_END] > 0)
-        copied = np.concatenate([fetched, stored])
-        size = instance.program.tensor_size
-        read = instance.program.access_bytes[access[:, PLACE] == DROP]
-        return {
-            "speedup": instance.hbm_latency / int(clock[LATENCY]),
-            "speedup_bound": instance.hbm_latency / instance.lower_bound,
-            "captured": saved / max(1, instance.hbm_latency - instance.lower_bound),
-            "copies": float(copied.size),
-            "hbm_bytes": float(read.sum() + size[copied].sum()),
-            "rewinds": float(clock[REWINDS]),
-        }
-
-    def _arguments(self) -> dict[str, Any]:
-        num_ops, num_accesses, num_tensors, num_regions = self._limits
-        return {
-            "num_ops": num_ops,
-            "num_accesses": num_accesses,
-            "num_tensors": num_tensors,
-            "num_regions": num_regions,
-            "rules": self.rules,
-        }
 
     def _arrays(self) -> tuple[NDArray[Any], ...]:
         static = (self.observation[key] for key in STATIC_KEYS)

@@ -10,25 +10,30 @@ from gymnasium.vector import AutoresetMode
 from makespan.envs.core.env import Buffers, IllegalAction, Info, SchedulingEnv
 from makespan.envs.core.sources import Sources
 from makespan.envs.core.vector import SchedulingVectorEnv
+from makespan.envs.memory import mapping_priority_rules as mapping_priority_rules  # registers rules
 from makespan.envs.memory import mapping_rules as mapping_rules  # registers the family's rules
 from makespan.envs.memory.mapping_benchmark import load_instance
-from makespan.envs.memory.mapping_engine import (
+from makespan.envs.memory.mapping_engine import MappingEngine
+from makespan.envs.memory.mapping_game import (
     DeadEnds,
     Granularity,
-    MappingEngine,
     MappingRules,
+    MappingSlots,
     Offsets,
+    Order,
     Prefetch,
     Supply,
 )
 from makespan.envs.memory.mapping_generator import FixedMappings, Generator, MappingSize, make_generator
 from makespan.envs.memory.mapping_instance import MappingInstance
+from makespan.envs.memory.mapping_priority_engine import PriorityEngine
 
 SOURCES: Final = Sources(make_generator, "layered", FixedMappings, load_instance)
 
 
-def _engine(size: MappingSize, num_slots: int, rules: MappingRules) -> MappingEngine:
-    return MappingEngine(
+def _engine(size: MappingSize, num_slots: int, rules: MappingRules) -> MappingSlots:
+    engine = PriorityEngine if rules.order == "priority" else MappingEngine
+    return engine(
         num_slots,
         num_ops=size.num_ops,
         num_accesses=size.num_accesses,
@@ -51,11 +56,15 @@ class MemoryMappingEnv(SchedulingEnv):
     ## Action Space
     `Discrete(3)`: 0 Drop (HBM), 1 Keep (an output is produced in fast memory, an operand is still there), 2 Copy (an operand
     is fetched ahead of its use). Accesses come in program order; in an operation operands, largest first, then outputs.
+    With `order="priority"` `Discrete(max_tensors)`: the undecided tensor that next takes what room in fast memory and
+    what HBM time for copies there still is; it stays over as many of its accesses as possible. Tensors updated in place are
+    decided together, by the first of them, and one that has no room left anywhere is left in HBM without a decision.
 
     ## Observation Space
     The decision graph (`env.unwrapped.schema`): operations in regions, tensors, who accesses what, the profile of free
     memory and idle HBM time around the present operation, candidates, and `action_mask`. The candidates point at the
-    operation and the tensor to be decided.
+    operation and the tensor to be decided. With `order="priority"` each tensor is a candidate, which points at the tensor and
+    its first operation, and shows what it would still save and what room there is for it.
 
     ## Rewards
     (latency before - latency after) / latency from HBM alone; everything undecided counts as served from HBM. The return
@@ -65,7 +74,7 @@ class MemoryMappingEnv(SchedulingEnv):
     Everything in HBM, for the program of `options["instance"]` or of a fresh draw of the generator.
 
     ## Episode End
-    Termination: every access is decided. Truncation: only with `illegal_action="noop"`.
+    Termination: everything is decided. Truncation: only with `illegal_action="noop"`.
 
     ## Arguments
     * `generator`: a generator object, or a generator's name with its parameters as further keywords
@@ -75,7 +84,9 @@ class MemoryMappingEnv(SchedulingEnv):
     * `supply`: "idle" (default), or "elapsed" for comparison with XLA's copy model.
     * `offset_policy`: "lowest" (default), "best" or "highest".
     * `prefetch`: "latest" (default), "preferred" or "earliest".
-    * `granularity`: "access" (default) or "tensor".
+    * `order`: "program" (default) or "priority".
+    * `granularity`: "access" (default) or "tensor", in program order.
+    * `stay_limit`: longest gap between two accesses that a tensor stays for, where whole tensors are decided; none by default.
     * `skip_forced`: take decisions with a single legal action inside the environment (default).
     * `occupancy`: (operations, bins) of an image of the fast memory, time x offset, in the observation; none by default.
     * `illegal_action`: "random" (default), "noop" or "raise"; see `SchedulingEnv`.
@@ -86,7 +97,7 @@ class MemoryMappingEnv(SchedulingEnv):
     * v0: initial version.
     """
 
-    engine: MappingEngine
+    engine: MappingSlots
 
     sources: Sources = SOURCES
 
@@ -99,7 +110,9 @@ class MemoryMappingEnv(SchedulingEnv):
         supply: Supply = "idle",
         offset_policy: Offsets = "lowest",
         prefetch: Prefetch = "latest",
+        order: Order = "program",
         granularity: Granularity = "access",
+        stay_limit: float = 0.0,
         skip_forced: bool = True,
         occupancy: tuple[int, int] = (0, 0),
         illegal_action: IllegalAction = "random",
@@ -108,7 +121,17 @@ class MemoryMappingEnv(SchedulingEnv):
         **parameters: Any,
     ) -> None:
         source = self.sources.choose(generator, instance, parameters)
-        rules = MappingRules(dead_ends, supply, offset_policy, prefetch, granularity, skip_forced, occupancy)
+        rules = MappingRules(
+            dead_ends,
+            supply,
+            offset_policy,
+            prefetch,
+            order,
+            granularity,
+            stay_limit,
+            skip_forced,
+            occupancy,
+        )
         engine = _engine(source.size, 1, rules)
         super().__init__(engine, source, illegal_action=illegal_action, copy=copy, render_mode=render_mode)
 
@@ -145,7 +168,9 @@ class MemoryMappingVectorEnv(SchedulingVectorEnv):
         supply: Supply = "idle",
         offset_policy: Offsets = "lowest",
         prefetch: Prefetch = "latest",
+        order: Order = "program",
         granularity: Granularity = "access",
+        stay_limit: float = 0.0,
         skip_forced: bool = True,
         occupancy: tuple[int, int] = (0, 0),
         illegal_action: IllegalAction = "random",
@@ -154,7 +179,17 @@ class MemoryMappingVectorEnv(SchedulingVectorEnv):
         **parameters: Any,
     ) -> None:
         source = self.sources.choose(generator, instance, parameters, instances)
-        rules = MappingRules(dead_ends, supply, offset_policy, prefetch, granularity, skip_forced, occupancy)
+        rules = MappingRules(
+            dead_ends,
+            supply,
+            offset_policy,
+            prefetch,
+            order,
+            granularity,
+            stay_limit,
+            skip_forced,
+            occupancy,
+        )
         super().__init__(
             _engine(source.size, num_envs, rules),
             source,

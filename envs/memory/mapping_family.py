@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from makespan.envs.core.family import Family
+from makespan.envs.memory import mapping_priority_rules as mapping_priority_rules  # registers the rules
 from makespan.envs.memory import mapping_registry as mapping_registry  # registers solvers and policies
 from makespan.envs.memory import mapping_rules as mapping_rules  # registers the rules
 from makespan.envs.memory.mapping_benchmark import INSTANCE_SETS, best_known, find_instances
@@ -38,8 +39,8 @@ MEMORY_MAPPING: Final = Family(
     best_known=best_known,
     lower_bound=lower_bound,
     validate=validate,
-    mode="granularity",
-    rule_mode="access",
+    mode="order",
+    rule_mode="program",
     group=group,
     pictures={"memory_map": mapping_figure},
     html=mapping_html,

@@ -7,7 +7,6 @@ of operations, so that policies carry over between programs. Only what a decisio
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -16,11 +15,22 @@ from numpy.typing import NDArray
 from makespan.envs.core.graph import CandidateType, EdgeType, Feature, NodeType, raw
 from makespan.envs.core.kernels import inlined_kernel, kernel
 from makespan.envs.memory.mapping_copies import idle
-from makespan.envs.memory.mapping_instance import INPUT, OUTPUT, PARAMETER, MappingInstance
+from makespan.envs.memory.mapping_graph import (
+    ACCESS_FEATURES,
+    OP_DYNAMIC,
+    OP_STATIC,
+    REGION_FEATURES,
+    SYSTEM_STATIC,
+    TENSOR_STATIC,
+    StaticColumns,
+    clip,
+    columns_of,
+    per_mean,
+    write_op,
+)
 from makespan.envs.memory.mapping_occupancy import MappingSchema, write_occupancy
 from makespan.envs.memory.mapping_state import (
     ACCESSES,
-    ALL_HBM,
     BOUNDEDNESS,
     CAPACITY,
     CHOICE_END,
@@ -51,7 +61,6 @@ from makespan.envs.memory.mapping_state import (
     OP,
     OPS,
     REMAINING,
-    STORE,
     TENSOR,
     UNITS,
     USES,
@@ -67,17 +76,9 @@ F32 = NDArray[np.float32]
 HORIZONS: Final = (1, 4, 16, 64)  # operations ahead (and behind) that the system's profile looks at
 
 OP_FEATURES: Final = (
-    Feature("latency", "latency now / latency with everything in HBM", high=1.0),
-    Feature("hbm_time", "HBM time of its accesses now / mean latency"),
-    Feature("fast_time", "fast-memory time of its accesses now / mean latency"),
-    Feature("copy_time", "HBM time of copies beside it / mean latency"),
-    Feature("idle", "HBM time left for copies beside it / mean latency"),
-    Feature("free", "free fast memory / capacity", high=1.0),
+    *OP_DYNAMIC,
     Feature("decided", "1 once all its accesses are decided", high=1.0),
-    Feature("compute", "compute time / mean latency", static=True),
-    Feature("all_hbm_time", "HBM time with everything in HBM / mean latency", static=True),
-    Feature("boundedness", "(HBM time - compute time) / the longer of them", low=-1.0, high=1.0, static=True),
-    Feature("position", "operations before it / operations", high=1.0, static=True),
+    *OP_STATIC,
 )
 TENSOR_FEATURES: Final = (
     Feature("resident", "1 if its last decided access left it in fast memory", high=1.0),
@@ -86,30 +87,13 @@ TENSOR_FEATURES: Final = (
     Feature("uses_left", "undecided accesses / 10"),
     Feature("benefit_left", "latency its undecided accesses would save, each alone / mean latency"),
     Feature("offset", "offset in fast memory / capacity, 0 if it is not there", high=1.0),
-    Feature("size", "size / capacity", static=True),
-    Feature("copy_time", "HBM time of a copy / mean latency", static=True),
-    Feature("benefit", "latency its accesses would save, each alone / mean latency", static=True),
-    Feature("density", "benefit / (size x operations from first to last access), as shares", static=True),
-    Feature("uses", "accesses / 10", static=True),
-    Feature("birth", "position of its first access / operations", high=1.0, static=True),
-    Feature("death", "position of its last access / operations", high=1.0, static=True),
-    Feature("is_parameter", "1 for a parameter", high=1.0, static=True),
-    Feature("is_input", "1 for an input", high=1.0, static=True),
-    Feature("is_output", "1 for an output, which must end in HBM", high=1.0, static=True),
-    Feature("in_place", "1 if it shares its place with a tensor before or after it", high=1.0, static=True),
-)
-REGION_FEATURES: Final = (
-    Feature("length", "operations of the region / operations", high=1.0, static=True),
-    Feature("position", "mean position of its operations / operations", high=1.0, static=True),
-    Feature("latency", "latency with everything in HBM / that of the program", high=1.0, static=True),
-    Feature("boundedness", "mean boundedness of its operations", low=-1.0, high=1.0, static=True),
+    *TENSOR_STATIC,
 )
 SYSTEM_FEATURES: Final = (
     Feature("progress", "accesses decided / accesses", high=1.0),
     Feature("latency", "latency now / latency with everything in HBM", high=1.0),
     Feature("captured", "latency saved / largest saving that the bounds allow", high=1.0),
-    Feature("headroom", "lower bound / latency with everything in HBM", high=1.0, static=True),
-    Feature("pressure", "bytes of all tensors / (bytes of all tensors + capacity)", high=1.0, static=True),
+    *SYSTEM_STATIC,
     *(
         Feature(f"free_{k}", f"least free memory of the next {k} operations / capacity", high=1.0)
         for k in HORIZONS
@@ -123,12 +107,6 @@ SYSTEM_FEATURES: Final = (
         Feature(f"idle_before_{k}", f"HBM time left in the last {k} operations / mean latency")
         for k in HORIZONS
     ),
-)
-ACCESS_FEATURES: Final = (
-    Feature("is_write", "1 if the operation writes the tensor", high=1.0, static=True),
-    Feature("bytes", "bytes touched / size", high=1.0, static=True),
-    Feature("hbm_time", "HBM time / mean latency", static=True),
-    Feature("benefit", "latency it alone would save in fast memory / mean latency", static=True),
 )
 CANDIDATE_FEATURES: Final = (
     Feature("is_drop", "1 for Drop: served from HBM", high=1.0),
@@ -188,63 +166,19 @@ class Graph(NamedTuple):
     occupancy: F32  # (B, 2, operations, bins), empty unless asked for
 
 
-STATIC_KEYS: Final = (
-    "op_count",
-    "region_count",
-    "tensor_count",
-    "system_count",
-    "op_parent",
-    "region_x",
-    "sequence_index",
-    "access_index",
-    "access_x",
-)
-"""Buffers that are written once per episode."""
-
-
 def graph_views(buffers: dict[str, NDArray[Any]]) -> Graph:
     """The kernels' view of a batch of observations."""
     image = buffers.get("occupancy", np.zeros((len(buffers["op_x"]), 2, 0, 0), np.float32))
     return Graph(**{key: buffers[key] for key in Graph._fields[:-1]}, occupancy=image)
 
 
-def _columns(features: tuple[Feature, ...]) -> dict[str, int]:
-    return {feature.name: column for column, feature in enumerate(features)}
-
-
-_OP: Final = _columns(OP_FEATURES)
-OP_STATIC: Final = _OP["compute"]
-TENSOR_STATIC: Final = _columns(TENSOR_FEATURES)["size"]
-_S: Final = _columns(SYSTEM_FEATURES)
+_S: Final = columns_of(SYSTEM_FEATURES)
+COLUMNS: Final = StaticColumns(len(OP_DYNAMIC) + 1, len(TENSOR_FEATURES) - len(TENSOR_STATIC), _S["headroom"])
+_DECIDED: Final = len(OP_DYNAMIC)
 _FREE, _GAP, _AHEAD, _BEHIND = (
     _S[f"{name}_{HORIZONS[0]}"] for name in ("free", "gap", "idle", "idle_before")
 )
-_RAW: Final = _columns(CANDIDATE_FEATURES)["units"]
-
-
-@inlined_kernel
-def _clip(value: float) -> np.float32:
-    """Into the bounds of a feature."""
-    return np.float32(min(max(value, -100.0), 100.0))
-
-
-@inlined_kernel
-def _per_mean(m: Mapping, b: int) -> float:
-    """1 / mean latency of an operation served from HBM, the unit of times."""
-    return m.clock[b, OPS] / m.clock[b, HBM_LATENCY]
-
-
-@inlined_kernel
-def _write_op(m: Mapping, graph: Graph, b: int, i: int, supply: int, now: int, scale: float) -> None:
-    op, x = m.op, graph.op_x
-    latency = max(op[b, i, COMPUTE], op[b, i, HBM] + op[b, i, FAST])
-    x[b, i, 0] = np.float32(latency / max(1, max(op[b, i, COMPUTE], op[b, i, ALL_HBM])))
-    x[b, i, 1] = _clip(op[b, i, HBM] * scale)
-    x[b, i, 2] = _clip(op[b, i, FAST] * scale)
-    x[b, i, 3] = _clip((op[b, i, FETCH] + op[b, i, STORE]) * scale)
-    x[b, i, 4] = _clip(idle(m, b, i, supply, FETCH) * scale)
-    x[b, i, 5] = np.float32(1.0 - op[b, i, LOAD] / m.clock[b, CAPACITY])
-    x[b, i, 6] = 1.0 if i < now else 0.0
+_RAW: Final = columns_of(CANDIDATE_FEATURES)["units"]
 
 
 @inlined_kernel
@@ -255,8 +189,8 @@ def write_tensor(m: Mapping, graph: Graph, b: int, v: int, following: int) -> No
     x[b, v, 1] = 1.0 if m.tensor[b, v, VALID] <= m.clock[b, OPS] else 0.0
     if following >= 0:
         x[b, v, 2] = np.float32(m.access[b, following, OP] / m.clock[b, OPS])
-        x[b, v, 3] = _clip(m.access[b, following, USES] / 10.0)
-        x[b, v, 4] = _clip(m.access[b, following, REMAINING] * _per_mean(m, b))
+        x[b, v, 3] = clip(m.access[b, following, USES] / 10.0)
+        x[b, v, 4] = clip(m.access[b, following, REMAINING] * per_mean(m, b))
     else:
         x[b, v, 2] = 1.0
         x[b, v, 3] = x[b, v, 4] = 0.0
@@ -268,13 +202,14 @@ def write_tensor(m: Mapping, graph: Graph, b: int, v: int, following: int) -> No
 @kernel
 def write_dynamic(m: Mapping, graph: Graph, b: int, supply: int) -> None:
     """Write slot b's rows of operations that have changed, its system row and its candidates."""
-    clock, scale = m.clock, _per_mean(m, b)
+    clock, scale = m.clock, per_mean(m, b)
     a = min(clock[b, CURSOR], clock[b, ACCESSES] - 1)
     finished = clock[b, CURSOR] >= clock[b, ACCESSES]
     now = clock[b, OPS] if finished else m.access[b, a, OP]
     end = min(max(clock[b, DIRTY_HIGH], now + 1), clock[b, OPS])
     for i in range(clock[b, DIRTY_LOW], end):
-        _write_op(m, graph, b, i, supply, now, scale)
+        write_op(m, graph.op_x, b, i, supply, scale)
+        graph.op_x[b, i, _DECIDED] = 1.0 if i < now else 0.0
     clock[b, DIRTY_LOW], clock[b, DIRTY_HIGH] = now, 0
     _write_system(m, graph, b, supply, now, scale)
     write_occupancy(m, graph.occupancy, b, now)
@@ -304,8 +239,8 @@ def _write_system(m: Mapping, graph: Graph, b: int, supply: int, now: int, scale
             behind += idle(m, b, now - 1 - step, supply, FETCH)
         if step + 1 == HORIZONS[k]:
             x[b, 0, _FREE + k] = np.float32(least / clock[b, CAPACITY])
-            x[b, 0, _AHEAD + k] = _clip(ahead * scale)
-            x[b, 0, _BEHIND + k] = _clip(behind * scale)
+            x[b, 0, _AHEAD + k] = clip(ahead * scale)
+            x[b, 0, _BEHIND + k] = clip(behind * scale)
             gap = largest_gap(rectangles_since(m, b, now), b, now, now + step + 1, clock[b, CAPACITY])
             x[b, 0, _GAP + k] = np.float32(gap / clock[b, CAPACITY])
             k += 1
@@ -326,7 +261,7 @@ def _growth(m: Mapping, b: int, a: int, k: int) -> int:
 def _write_candidate(m: Mapping, graph: Graph, b: int, a: int, k: int) -> None:
     access, tensor, x, clock = m.access, m.tensor, graph.candidate_x[b, k], m.clock
     i, v = access[b, a, OP], access[b, a, TENSOR]
-    scale, num_ops, capacity = _per_mean(m, b), clock[b, OPS], clock[b, CAPACITY]
+    scale, num_ops, capacity = per_mean(m, b), clock[b, OPS], clock[b, CAPACITY]
     graph.candidate_index[b, k, 0], graph.candidate_index[b, k, 1] = i, v
     other = m.op[b, i, HBM] + m.op[b, i, FAST] - access[b, a, COST_HBM]
     benefit = 0
@@ -341,109 +276,21 @@ def _write_candidate(m: Mapping, graph: Graph, b: int, a: int, k: int) -> None:
     if m.choice[b, k, CHOICE_STORE] > 0:
         copies += tensor[b, v, COPY_TIME]
     x[0], x[1], x[2], x[3] = k == DROP, k == KEEP, k == COPY, access[b, a, WRITE]
-    x[4] = _clip(benefit * scale)
-    x[5] = _clip(access[b, a, REMAINING] * scale) if k != DROP else np.float32(0.0)
-    x[6] = _clip(size)
+    x[4] = clip(benefit * scale)
+    x[5] = clip(access[b, a, REMAINING] * scale) if k != DROP else np.float32(0.0)
+    x[6] = clip(size)
     x[7] = np.float32(duration / num_ops)
-    x[8] = _clip(area)
-    x[9] = _clip(access[b, a, REMAINING] / clock[b, HBM_LATENCY] / area) if area > 0.0 else np.float32(0.0)
-    x[10] = _clip(tensor[b, v, BOUNDEDNESS] * scale)
-    x[11] = _clip(tensor[b, v, COPY_TIME] * scale)
-    x[12] = _clip(copies * scale)
+    x[8] = clip(area)
+    x[9] = clip(access[b, a, REMAINING] / clock[b, HBM_LATENCY] / area) if area > 0.0 else np.float32(0.0)
+    x[10] = clip(tensor[b, v, BOUNDEDNESS] * scale)
+    x[11] = clip(tensor[b, v, COPY_TIME] * scale)
+    x[12] = clip(copies * scale)
     x[13] = np.float32(distance / num_ops)
-    x[14] = _clip(access[b, a, USES] / 10.0)
+    x[14] = clip(access[b, a, USES] / 10.0)
     x[15] = np.float32(m.choice[b, k, CHOICE_OFFSET] / capacity) if k != DROP else np.float32(0.0)
-    x[16] = _clip((m.op[b, i, COMPUTE] - other) * scale)
+    x[16] = clip((m.op[b, i, COMPUTE] - other) * scale)
     x[17] = 1.0 if tensor[b, v, VALID] <= num_ops else 0.0
     x[_RAW] = min(tensor[b, v, UNITS], 2**24)
     x[_RAW + 1] = duration
     x[_RAW + 2] = distance
     x[_RAW + 3] = access[b, a, USES]
-
-
-@lru_cache(maxsize=128)
-def _static_graph(instance: MappingInstance) -> dict[str, NDArray[Any]]:
-    """What does not change during an episode, without padding."""
-    program, O, A = instance.program, instance.num_ops, instance.num_accesses  # noqa: E741
-    scale = O / instance.hbm_latency
-    bound = (instance.op_hbm - instance.op_compute) / np.maximum(
-        1, np.maximum(instance.op_hbm, instance.op_compute)
-    )
-    total = float(program.tensor_size.sum())
-    headroom = instance.lower_bound / instance.hbm_latency
-    return {
-        "op_parent": program.op_region,
-        "sequence_index": np.stack([np.arange(O - 1), np.arange(1, O)]),
-        "access_index": np.stack([instance.access_tensor, instance.access_op]),
-        "op": _stack(instance.op_compute * scale, instance.op_hbm * scale, bound, np.arange(O) / O),
-        "access_x": _stack(
-            instance.access_write,
-            program.access_bytes / program.tensor_size[instance.access_tensor],
-            instance.access_hbm * scale,
-            instance.access_benefit * scale,
-        ),
-        "tensor": _tensor_static(instance, scale),
-        "region_x": _regions(instance, bound),
-        "system": np.array([headroom, total / (total + instance.hardware.capacity)], np.float32),
-        "count": np.array([O, A, instance.num_tensors, instance.num_regions]),
-    }
-
-
-def write_static(buffers: dict[str, NDArray[Any]], b: int, instance: MappingInstance) -> None:
-    """Write slot b's graph at the start of an episode; the kernels complete it."""
-    static = _static_graph(instance)
-    O, A, T, G = static["count"].tolist()  # noqa: E741
-    for key in ("op", "region", "tensor"):
-        buffers[f"{key}_x"][b] = 0.0
-    for key in ("op_parent", "sequence_index", "access_index", "candidate_index"):
-        buffers[key][b] = -1
-    buffers["access_x"][b] = 0.0
-    for key, count in {"op": O, "region": G, "tensor": T, "system": 1}.items():
-        buffers[f"{key}_count"][b, 0] = count
-    buffers["op_parent"][b, :O] = static["op_parent"]
-    buffers["sequence_index"][b, :, : O - 1] = static["sequence_index"]
-    buffers["access_index"][b, :, :A] = static["access_index"]
-    buffers["access_x"][b, :A] = static["access_x"]
-    buffers["op_x"][b, :O, OP_STATIC:] = static["op"]
-    buffers["tensor_x"][b, :T, TENSOR_STATIC:] = static["tensor"]
-    buffers["region_x"][b, :G] = static["region_x"]
-    buffers["system_x"][b, 0, _S["headroom"] : _S["headroom"] + 2] = static["system"]
-
-
-def _stack(*columns: NDArray[Any]) -> F32:
-    return np.stack([np.clip(column, -100.0, 100.0) for column in columns], axis=1).astype(np.float32)
-
-
-def _tensor_static(instance: MappingInstance, scale: float) -> F32:
-    O, kind = instance.num_ops, instance.tensor_kind  # noqa: E741
-    size = instance.tensor_units / instance.capacity
-    birth = instance.access_op[instance.tensor_first]
-    death = instance.access_op[instance.tensor_last]
-    benefit = instance.access_remaining[instance.tensor_first]
-    area = size * (death - birth + 1) / O
-    return _stack(
-        size,
-        instance.tensor_copy * scale,
-        benefit * scale,
-        benefit / instance.hbm_latency / area,
-        instance.access_uses[instance.tensor_first] / 10.0,
-        birth / O,
-        death / O,
-        kind == PARAMETER,
-        kind == INPUT,
-        kind == OUTPUT,
-        (instance.tensor_heir >= 0) | (instance.tensor_donor >= 0),
-    )
-
-
-def _regions(instance: MappingInstance, bound: NDArray[np.float64]) -> F32:
-    O, G, region = instance.num_ops, instance.num_regions, instance.program.op_region  # noqa: E741
-    count = np.bincount(region, minlength=G)
-    length = np.maximum(count, 1)
-    latency = np.maximum(instance.op_compute, instance.op_hbm)
-    return _stack(
-        count / O,
-        np.bincount(region, np.arange(O), G) / length / O,
-        np.bincount(region, latency, G) / instance.hbm_latency,
-        np.bincount(region, bound, G) / length,
-    )

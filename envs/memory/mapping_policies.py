@@ -86,6 +86,11 @@ class MappingPolicy(PlanPolicy):
         self, schema: GraphSchema, instances: Sequence[MappingInstance], schedules: Sequence[Schedule]
     ) -> None:
         super().__init__(schema)
+        if "is_drop" not in {feature.name for feature in schema.candidates.features}:
+            raise ValueError(
+                "schedules do not tell in which order tensors were placed; with order='priority' imitate a policy that does, "
+                "e.g. hill_climb_priority"
+            )
         for slot, (instance, schedule) in enumerate(zip(instances, schedules, strict=True)):
             self._follow(slot, instance, places_of(instance, schedule))
 

@@ -37,3 +37,14 @@ for _name, _class, _citation in (
     ("density_plan", "DensityPlanPolicy", "folklore: knapsack by density"),
 ):
     register_policy(FAMILY, _name, _citation, f"makespan.envs.memory.mapping_policies:{_class}")
+for _name, _class, _citation in (
+    ("portfolio_priority", "PortfolioPriorityPolicy", "the best of the orders above"),
+    ("hill_climb_priority", "HillClimbPriorityPolicy", "folklore"),
+):
+    register_policy(
+        FAMILY,
+        _name,
+        _citation,
+        f"makespan.envs.memory.mapping_priority_policies:{_class}",
+        mode="priority",
+    )

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +12,7 @@ from makespan.envs.core.policy import Solution
 from makespan.envs.core.schedule import Schedule
 from makespan.envs.memory.mapping_copies import LATEST, PREFERRED
 from makespan.envs.memory.mapping_decoder import (
-    NO_CAP,
+    ORDERS,
     PriorityDecoder,
     big_first_order,
     density_order,
@@ -25,17 +23,8 @@ from makespan.envs.memory.mapping_decoder import (
 )
 from makespan.envs.memory.mapping_instance import MappingInstance
 from makespan.envs.memory.mapping_simulator import BEST, LOWEST
+from makespan.envs.memory.mapping_state import NO_CAP
 from makespan.envs.memory.mapping_validator import validate
-
-Order = Callable[[MappingInstance], NDArray[np.int64]]
-
-ORDERS: Final[dict[str, Order]] = {
-    "density": density_order,
-    "xla": xla_order,
-    "big_first": big_first_order,
-    "small_first": small_first_order,
-    "time_order": time_order,
-}
 
 
 def check_time_limit(time_limit_s: float) -> None:

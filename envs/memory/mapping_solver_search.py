@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from makespan.envs.core.policy import Solution
 from makespan.envs.core.schedule import Schedule
-from makespan.envs.memory.mapping_decoder import PriorityDecoder
+from makespan.envs.memory.mapping_decoder import ORDERS, PriorityDecoder
 from makespan.envs.memory.mapping_engine import MappingEngine, MappingRules
 from makespan.envs.memory.mapping_instance import MappingInstance
-from makespan.envs.memory.mapping_solver import ORDERS, PortfolioSolver, check_time_limit, solution_of
+from makespan.envs.memory.mapping_solver import PortfolioSolver, check_time_limit, solution_of
 
 Permutation = NDArray[np.int64]
 
@@ -71,6 +71,19 @@ def _move(order: Permutation, rng: np.random.Generator) -> Permutation:
         changed[source], changed[target] = order[target], order[source]
         return changed
     return np.insert(np.delete(order, source), target, order[source])
+
+
+def climb(
+    order: Permutation, evaluate: Callable[[Permutation], int], evaluations: int, rng: np.random.Generator
+) -> Permutation:
+    """Move one tensor at a time, keeping what is not worse, so many times."""
+    latency = evaluate(order)
+    for _ in range(evaluations):
+        changed = _move(order, rng)
+        changed_latency = evaluate(changed)
+        if changed_latency <= latency:
+            order, latency = changed, changed_latency
+    return order
 
 
 @dataclass(frozen=True)

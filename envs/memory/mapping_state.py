@@ -27,6 +27,7 @@ COPY: Final = 2
 
 RECENT: Final = 32  # operations
 FAR: Final = 2**40  # an operation that never comes
+NO_CAP: Final = 2**62  # ps
 
 OUTPUT_KIND: Final = 3
 ACTIVATION_KIND: Final = 2
@@ -49,7 +50,8 @@ DIRTY_HIGH: Final = 13
 REWINDS: Final = 14
 LAST_HEAD: Final = 15  # the last access at which a decision may be due
 MARK: Final = 16  # `recent` lacks what ended before this operation; -1 where it is not kept
-CLOCK_COLUMNS: Final = 17
+STAY_CAP: Final = 17  # ps, longest gap between two accesses that a stay bridges where tensors are decided
+CLOCK_COLUMNS: Final = 18
 
 # Columns of `Mapping.op`.
 COMPUTE: Final = 0

@@ -8,8 +8,10 @@ import numpy as np
 
 from makespan.envs.memory.draft import Draft, DraftOp
 from makespan.envs.memory.hardware import Hardware
-from makespan.envs.memory.mapping_engine import MappingEngine, MappingRules
+from makespan.envs.memory.mapping_engine import MappingEngine
+from makespan.envs.memory.mapping_game import MappingRules, MappingSlots
 from makespan.envs.memory.mapping_instance import MappingInstance
+from makespan.envs.memory.mapping_priority_engine import PriorityEngine
 from makespan.envs.memory.program import TensorKind
 
 Op = tuple[int, list[str], list[str]]
@@ -54,9 +56,10 @@ def problem(
     return MappingInstance(draft.build("case"), unit_hardware(capacity))
 
 
-def engine_for(instance: MappingInstance, rules: MappingRules | None = None, slots: int = 1) -> MappingEngine:
+def engine_for(instance: MappingInstance, rules: MappingRules | None = None, slots: int = 1) -> MappingSlots:
     """An engine with the instance started in every slot."""
-    engine = MappingEngine(
+    kind = PriorityEngine if rules is not None and rules.order == "priority" else MappingEngine
+    engine: MappingSlots = kind(
         slots,
         num_ops=instance.num_ops,
         num_accesses=instance.num_accesses,
@@ -69,24 +72,24 @@ def engine_for(instance: MappingInstance, rules: MappingRules | None = None, slo
     return engine
 
 
-def legal(engine: MappingEngine) -> list[int]:
+def legal(engine: MappingSlots) -> list[int]:
     """Legal actions in slot 0."""
     return [int(action) for action in np.flatnonzero(engine.observation["action_mask"][0])]
 
 
-def awaited(engine: MappingEngine, instance: MappingInstance) -> tuple[int, str]:
+def awaited(engine: MappingSlots, instance: MappingInstance) -> tuple[int, str]:
     """Operation and tensor that slot 0 has to decide."""
     op, tensor = engine.observation["candidate_index"][0].max(axis=0).tolist()
     return op, instance.program.tensor_name[tensor]
 
 
-def act(engine: MappingEngine, action: int) -> float:
+def act(engine: MappingSlots, action: int) -> float:
     """Take an action in slot 0; returns the reward."""
     engine.step(np.array([action]))
     return float(engine.outcome.reward[0])
 
 
-def play_randomly(engine: MappingEngine, rng: np.random.Generator) -> float:
+def play_randomly(engine: MappingSlots, rng: np.random.Generator) -> float:
     """Play slot 0 to its end with random legal actions; returns the return."""
     total = 0.0
     while not engine.outcome.terminated[0]:
@@ -94,7 +97,7 @@ def play_randomly(engine: MappingEngine, rng: np.random.Generator) -> float:
     return total
 
 
-def best_by_enumeration(engine: MappingEngine) -> int:
+def best_by_enumeration(engine: MappingSlots) -> int:
     """Shortest latency of all ways to play slot 0, by depth-first search over clones."""
     if engine.outcome.terminated[0]:
         return int(engine.objective(0))

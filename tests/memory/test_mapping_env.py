@@ -30,6 +30,8 @@ ENV_ID = "makespan/MemoryMapping-v0"
         {"num_ops": 12},
         {"num_ops": 12, "training": 1.0, "dead_ends": "drop_backup"},
         {"num_ops": 12, "granularity": "tensor"},
+        {"num_ops": 12, "order": "priority"},
+        {"generator": "long_skips", "levels": 2, "training": 1.0, "order": "priority", "stay_limit": 1.0},
         {"instance": "toy", "illegal_action": "noop", "occupancy": (4, 8)},
         {"generator": "long_skips", "levels": 2, "prefetch": "preferred", "offset_policy": "best"},
     ],
@@ -54,7 +56,9 @@ def test_checkers_of_gymnasium_and_sb3() -> None:
         check_sb3(env.unwrapped, skip_render_check=True)
 
 
-@pytest.mark.parametrize("keywords", [{}, {"dead_ends": "drop_backup"}], ids=["safe", "backup"])
+@pytest.mark.parametrize(
+    "keywords", [{}, {"dead_ends": "drop_backup"}, {"order": "priority"}], ids=["safe", "backup", "priority"]
+)
 def test_batch_equals_scalar(keywords: dict[str, object]) -> None:
     """Slot i of the native batch plays what the scalar environment seeded seed + i plays."""
     envs = gymnasium.make_vec(
@@ -111,6 +115,12 @@ def test_bad_input_is_named() -> None:
         MemoryMappingEnv(dead_ends="dropbackup")  # type: ignore[arg-type]
     with pytest.raises(UnknownNameError, match="preferred"):
         MemoryMappingEnv(prefetch="late")  # type: ignore[arg-type]
+    with pytest.raises(UnknownNameError, match="priority"):
+        MemoryMappingEnv(order="any")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"occupancy: \(4, 8\) with order='priority'"):
+        MemoryMappingEnv(order="priority", occupancy=(4, 8))
+    with pytest.raises(ValueError, match="stay_limit: -1"):
+        MemoryMappingEnv(order="priority", stay_limit=-1.0)
     with pytest.raises(ValueError, match="given together"):
         MemoryMappingEnv("layered", instance=toy_mapping())
     with pytest.raises(ValueError, match="given together"):

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from makespan.envs.memory.mapping_benchmark import load_instance
-from makespan.envs.memory.mapping_engine import MappingEngine, MappingRules
+from makespan.envs.memory.mapping_game import MappingRules, MappingSlots
 from makespan.envs.memory.mapping_generator import toy_mapping
 from makespan.envs.memory.mapping_instance import MappingInstance
 
 DYNAMIC_OPS = ("latency", "hbm_time", "fast_time", "copy_time", "idle", "free")
 
 
-def plain_ops(engine: MappingEngine, instance: MappingInstance, decided: np.ndarray) -> dict[str, np.ndarray]:
+def plain_ops(engine: MappingSlots, instance: MappingInstance, decided: np.ndarray) -> dict[str, np.ndarray]:
     """Operations' features from the schedule so far; how copies are spread only in total."""
     schedule = engine.schedule(0)
     O = instance.num_ops  # noqa: E741

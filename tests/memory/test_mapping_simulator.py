@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from makespan.envs.core.errors import InvalidScheduleError
-from makespan.envs.memory.mapping_engine import MappingRules
+from makespan.envs.memory.mapping_game import MappingRules
 from makespan.envs.memory.mapping_generator import TOY_OPTIMUM, toy_mapping
 from makespan.envs.memory.mapping_validator import validate
 

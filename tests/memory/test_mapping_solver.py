@@ -19,8 +19,8 @@ from makespan.envs.memory.mapping_decoder import (
     time_order,
     xla_order,
 )
-from makespan.envs.memory.mapping_engine import MappingRules
 from makespan.envs.memory.mapping_env import MemoryMappingVectorEnv
+from makespan.envs.memory.mapping_game import MappingRules
 from makespan.envs.memory.mapping_generator import TOY_OPTIMUM, make_generator, toy_mapping
 from makespan.envs.memory.mapping_instance import MappingInstance
 from makespan.envs.memory.mapping_solver import DensitySolver, PortfolioSolver, XLASolver
