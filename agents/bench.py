@@ -25,7 +25,11 @@ from makespan.envs.core.errors import UnknownNameError
 from makespan.envs.core.files import write_atomically
 
 PACKAGES: Final = ("makespan", "numpy", "numba", "gymnasium", "jssenv", "graph-jsp-env")
-FAMILIES: Final = {"jobshop": "makespan.agents.bench_jobshop", "memory": "makespan.agents.bench_memory"}
+FAMILIES: Final = {
+    "jobshop": "makespan.agents.bench_jobshop",
+    "memory": "makespan.agents.bench_memory",
+    "soc": "makespan.agents.bench_soc",
+}
 
 Play = Callable[[], int]
 

@@ -20,7 +20,7 @@ WORLDS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("soc16-mix", {"num_jobs": 5, "scale": 20, "objective": "energy"}, {"merge_twins": False}),
     ("soc16-mix", {"num_jobs": 6, "scale": 15, "max_jobs": 2, "noise": 0.5}, {"mode": "pe"}),
     ("soc16-wifi", {"num_jobs": 3, "scale": 40, "horizon": 700}, {"mode": "task"}),
-    ("soc16-wifi", {"num_jobs": 4, "scale": 60, "frequencies": (1000, 1400)}, {"max_ready": 5}),
+    ("soc16-wifi", {"num_jobs": 4, "scale": 60, "frequencies": (1000, 1400, 0, 0, 0)}, {"max_ready": 5}),
     ("biglittle", {"num_jobs": 3, "scale": 300, "noise": 0.2}, {"defer": False}),
     ("top-stream", {"num_jobs": 8, "scale": 50, "noise": 0.2}, {"max_live_jobs": 3}),
     ("top-stream", {"num_jobs": 6, "scale": 75, "warm_up": 120}, {"max_ready": 2}),
