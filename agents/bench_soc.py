@@ -108,7 +108,11 @@ class _PlainLoop:
         self.first, self.durations = instance.task_first.tolist(), instance.durations.tolist()
         self.sources: list[list[tuple[int, int]]] = [[] for _ in self.durations]
         self.targets: list[list[int]] = [[] for _ in self.durations]
-        columns = (instance.edge_source.tolist(), instance.edge_target.tolist(), instance.edge_volume.tolist())
+        columns = (
+            instance.edge_source.tolist(),
+            instance.edge_target.tolist(),
+            instance.edge_volume.tolist(),
+        )
         for a, b, volume in zip(*columns, strict=True):
             self.sources[b].append((a, volume))
             self.targets[a].append(b)

@@ -229,7 +229,9 @@ class SocEngine(SlotEngine):
     def lower_bound(self, slot: int) -> float:
         """What the objective will be at least, given the decisions so far."""
         clock = self._socs.clock[slot]
-        return float(bound_batch(self._batch, slot)) / (int(clock[COUNTED]) if clock[OBJECTIVE] == LATENCY else 1)
+        return float(bound_batch(self._batch, slot)) / (
+            int(clock[COUNTED]) if clock[OBJECTIVE] == LATENCY else 1
+        )
 
     def return_of(self, slot: int, objective: float) -> float:
         """The return of a whole run with that objective."""
