@@ -29,6 +29,9 @@ from makespan.envs.core.graph import GraphSchema
 from makespan.envs.core.policy import PlanningPolicy, Policy
 
 _MIXING = 3  # stream
+_TOGETHER = (
+    8  # instances a file: a teacher that plans takes its time, and a run that was killed goes on from there
+)
 
 Kept = tuple[list[Actions], list[Actions]]  # actions taken, and the teacher's
 
@@ -77,7 +80,7 @@ def action_labels(
         for shape in shapes:
             played: list[Actions] = []
             answers: list[Actions] = []
-            for chunk in chunks_of(family, shape, seed, folder, key):
+            for chunk in chunks_of(family, shape, seed, folder, key, _TOGETHER):
                 kept = _read(chunk) or _write(chunk, _act(env, chunk, student))
                 played += kept[0]
                 answers += kept[1]

@@ -31,6 +31,7 @@ FAMILIES: Final = {
     "fleet": "makespan.agents.bench_fleet",
     "jobshop": "makespan.agents.bench_jobshop",
     "memory": "makespan.agents.bench_memory",
+    "soc": "makespan.agents.bench_soc",
     "tardiness": "makespan.agents.bench_tardiness",
     "transfer_robot": "makespan.agents.bench_transfer_robot",
 }

@@ -164,12 +164,12 @@ def collect(
 
 
 def chunks_of(
-    family: Family, shape: ShapeConfig, seed: int, folder: Path | None, student: str
+    family: Family, shape: ShapeConfig, seed: int, folder: Path | None, student: str, size: int = CHUNK
 ) -> list[Chunk]:
     """A shape's instances in chunks; `student` is all that their labels depend on besides instances and shape."""
     return [
-        Chunk(family, shape, seed, first, min(CHUNK, shape.count - first), folder, student)
-        for first in range(0, shape.count, CHUNK)
+        Chunk(family, shape, seed, first, min(size, shape.count - first), folder, student)
+        for first in range(0, shape.count, size)
     ]
 
 

@@ -78,10 +78,10 @@ def offered(socs: Socs, graph: Graph, b: int) -> int:
 
 
 @borrowing_kernel
-def _estimate(socs: Socs, graph: Graph, b: int, count: int) -> None:
-    """Earliest finishes of the offered tasks everywhere."""
+def estimate(socs: Socs, graph: Graph, b: int) -> None:
+    """Earliest finishes of the offered tasks everywhere, for those who look."""
     now = socs.clock[b, NOW]
-    for r in range(count):
+    for r in range(offered(socs, graph, b)):
         row = socs.ready[b, r]
         t = socs.task[b, row, TEMPLATE]
         best, second, best_pe, optimistic = FAR, FAR, -1, FAR
@@ -130,7 +130,6 @@ def legal_actions(socs: Socs, graph: Graph, b: int, mode: int, with_defer: bool,
         count = min(count, 1)
     if count == 0:
         return 0
-    _estimate(socs, graph, b, count)
     allowed = 0
     if mode == TASK:
         for r in range(count):
@@ -139,8 +138,9 @@ def legal_actions(socs: Socs, graph: Graph, b: int, mode: int, with_defer: bool,
     else:
         for r in range(count):
             row = socs.ready[b, r]
+            t = socs.task[b, row, TEMPLATE]
             for p in range(socs.clock[b, PES]):
-                if graph.finish[r, p] >= 0 and not (merge_twins and _has_idle_twin(socs, b, row, p)):
+                if socs.duration[b, t, p] >= 0 and not (merge_twins and _has_idle_twin(socs, b, row, p)):
                     mask[b, r * num_pes + p] = 1
                     allowed += 1
     if with_defer and can_wait(socs, b):

@@ -19,7 +19,6 @@ from makespan.envs.soc.schema import MODES, soc_schema
 from makespan.envs.soc.state import (
     ARRIVED,
     BASE_POWER,
-    BOUND_SUM,
     BUSY,
     COUNTED,
     COUNTED_NOW,
@@ -43,7 +42,15 @@ from makespan.envs.soc.state import (
     Limits,
     make_socs,
 )
-from makespan.envs.soc.stepping import Outcome, Settings, clear_batch, load_batch, make_batch, run_batch
+from makespan.envs.soc.stepping import (
+    Outcome,
+    Settings,
+    bound_batch,
+    clear_batch,
+    load_batch,
+    make_batch,
+    run_batch,
+)
 
 _NONE: Final = np.array([-1], np.int64)
 
@@ -222,7 +229,9 @@ class SocEngine(SlotEngine):
     def lower_bound(self, slot: int) -> float:
         """What the objective will be at least, given the decisions so far."""
         clock = self._socs.clock[slot]
-        return float(clock[BOUND_SUM]) / (int(clock[COUNTED]) if clock[OBJECTIVE] == LATENCY else 1)
+        return float(bound_batch(self._batch, slot)) / (
+            int(clock[COUNTED]) if clock[OBJECTIVE] == LATENCY else 1
+        )
 
     def return_of(self, slot: int, objective: float) -> float:
         """The return of a whole run with that objective."""

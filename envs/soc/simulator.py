@@ -139,9 +139,9 @@ def _make_ready(socs: Socs, b: int, row: int) -> None:
         data[b, row, p] = 0
     for e in range(socs.template[b, t, IN_FIRST], socs.template[b, t + 1, IN_FIRST]):
         before = base + socs.edge[b, e, SOURCE]
-        end, source = task[b, before, END], task[b, before, PE]
+        end, source, volume = task[b, before, END], task[b, before, PE], socs.volume[b, e]
         for p in range(clock[b, PES]):
-            data[b, row, p] = max(data[b, row, p], end + transfer(socs, b, e, source, p))
+            data[b, row, p] = max(data[b, row, p], end + (transfer(socs, b, e, source, p) if volume else 0))
     task[b, row, STATUS], task[b, row, SINCE] = IS_READY, clock[b, NOW]
     socs.ready[b, clock[b, READY]] = row
     clock[b, READY] += 1

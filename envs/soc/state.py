@@ -60,8 +60,7 @@ LAST_END: Final = 37
 DONE_TASKS: Final = 38
 MOST_PREDECESSORS: Final = 39  # of any template task, at least 1
 MOST_SUCCESSORS: Final = 40
-BOUND_SUM: Final = 41  # lower bound of the objective's sum
-CLOCK_COLUMNS: Final = 42
+CLOCK_COLUMNS: Final = 41
 
 # Columns of `Socs.job`, one row a slot.
 ID: Final = 0  # -1: empty

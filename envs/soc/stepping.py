@@ -10,7 +10,7 @@ from numba.experimental import structref
 from numpy.typing import NDArray
 
 from makespan.envs.core.kernels import borrowed, borrowing_kernel, kernel
-from makespan.envs.soc.candidates import earliest_pe, legal_actions, write_candidates
+from makespan.envs.soc.candidates import earliest_pe, estimate, legal_actions, write_candidates
 from makespan.envs.soc.loading import World, clear_slot, load_slot
 from makespan.envs.soc.observation import Graph, write_graph, write_static
 from makespan.envs.soc.schema import TASK
@@ -18,7 +18,6 @@ from makespan.envs.soc.simulator import advance, bound_of, commit
 from makespan.envs.soc.state import (
     ARRIVAL,
     ARRIVED,
-    BOUND_SUM,
     DECISIONS,
     DEFERRED,
     DONE_JOBS,
@@ -81,7 +80,7 @@ def _legal(socs: Socs, graph: Graph, settings: Settings, b: int) -> int:
 
 
 @borrowing_kernel
-def _bound_so_far(socs: Socs, b: int) -> None:
+def _bound_so_far(socs: Socs, b: int) -> int:
     """Lower bound of the objective's sum, whatever is decided from now on."""
     clock, bound = socs.clock, socs.clock[b, FIRST_BOUND]
     if clock[b, OBJECTIVE] == LATENCY:
@@ -92,7 +91,7 @@ def _bound_so_far(socs: Socs, b: int) -> None:
                 bound += max(0, age - bound_of(socs, b, socs.job[b, slot, ID]))
     else:
         bound = max(bound, clock[b, ENERGY_SUM] if clock[b, OBJECTIVE] == ENERGY else clock[b, NOW])
-    clock[b, BOUND_SUM] = bound
+    return bound
 
 
 @borrowing_kernel
@@ -127,8 +126,8 @@ def _step_slot(socs: Socs, graph: Graph, outcome: Outcome, settings: Settings, b
     else:
         clock[b, DECISIONS] += 1
         _pay(socs, outcome, b)
-    _bound_so_far(socs, b)
     if settings.observe:
+        estimate(socs, graph, b)
         write_graph(socs, graph, b)
         write_candidates(socs, graph, b, settings.mode, settings.with_defer)
     outcome.terminated[b] = clock[b, ENDED] > 0
@@ -189,3 +188,9 @@ def run_batch(batch: Batch, actions: I64, first: int, begins: bool) -> None:
             _step_slot(socs, graph, outcome, settings, b, actions[i])
         else:
             outcome.reward[b] = outcome.elapsed[b] = 0.0
+
+
+@kernel
+def bound_batch(batch: Batch, b: int) -> int:
+    """Lower bound of the sum behind the objective of slot b."""
+    return _bound_so_far(batch.socs, b)

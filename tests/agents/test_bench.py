@@ -7,13 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import gymnasium
 import numpy as np
 import pytest
 
+import makespan  # noqa: F401
 from makespan.agents import (
     bench_blocking,
     bench_dynamic_shop,
     bench_memory,
+    bench_soc,
     bench_tardiness,
     bench_transfer_robot,
 )
@@ -21,6 +24,7 @@ from makespan.agents.bench import Contestant, Timing, measure, table
 from makespan.agents.bench_jobshop import contestants
 from makespan.envs.core.errors import UnknownNameError
 from makespan.envs.dynamic_shop.env import DynamicJobShopEnv
+from makespan.envs.soc.generator import make_generator
 
 
 def test_command_writes_rows(tmp_path: Path) -> None:
@@ -111,6 +115,24 @@ def test_transfer_contestants_count_every_decision() -> None:
     """A lot of 24 glasses through three stages takes 192 moves, and a robot that may wait takes more decisions than that."""
     ours = {(c.name, c.num_envs): c for c in bench_transfer_robot.contestants(["1 robot"])}
     assert ours["env.step, full observation, copied", 1].build()() >= 192
-    assert ours["batch, rule swap_push", 64].build()() == 2048
+    assert ours["batch, rule swap_push", 64].build()() == 4096
     with pytest.raises(UnknownNameError, match="2 robots"):
         bench_transfer_robot.contestants(["7x7"])
+
+
+def test_soc_contestants_do_the_same_work() -> None:
+    """Each decision is a task, nothing skipped; the plain loop's schedule is the environment's, task by task."""
+    instance = make_generator("soc16-mix", scale=60.0, num_jobs=12).sample(np.random.default_rng(1))
+    env = gymnasium.make("makespan/SoC-v0", instance=instance, mode="task", **bench_soc.ASKED).unwrapped
+    env.reset(seed=0)
+    decisions, terminated = 0, False
+    while not terminated:
+        _, _, terminated, _, _ = env.step(0)
+        decisions += 1
+    assert decisions == instance.total_rows
+    rows = env.schedule()  # type: ignore[attr-defined]
+    template = instance.row_task[instance.row_first[rows.job] + rows.task]
+    columns = (rows.job.tolist(), template.tolist(), rows.resource.tolist(), rows.start.tolist())
+    assert bench_soc.plain_loop(instance) == {(j, t): (p, s) for j, t, p, s in zip(*columns, strict=True)}
+    with pytest.raises(UnknownNameError, match="soc16"):
+        bench_soc.contestants(["7x7"])
