@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Protocol, runtime_checkable
@@ -20,7 +20,7 @@ from makespan.envs.blocking.shutdowns import (
     read_trace,
 )
 from makespan.envs.core.errors import UnknownNameError
-from makespan.envs.core.sources import check_parameters
+from makespan.envs.core.sources import GivenInstances, check_parameters
 from makespan.envs.jobshop.generator import UniformShop
 from makespan.envs.jobshop.generator_base import ShopSize, check_ranges
 from makespan.envs.jobshop.instance import ShopInstance
@@ -252,29 +252,13 @@ class ToyBlockingShop:
         return BlockingShopInstance(shop, self.swap)
 
 
-@dataclass(frozen=True, eq=False)
-class FixedBlockingShops:
-    """A given list of shops, drawn uniformly.
-
-    Attributes:
-        instances: The shops.
-    """
-
-    instances: Sequence[BlockingShopInstance]
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "instances", tuple(self.instances))
-        if not self.instances:
-            raise ValueError("FixedBlockingShops.instances: empty; expected at least one shop")
+class FixedBlockingShops(GivenInstances[BlockingShopInstance]):
+    """A given list of shops, drawn uniformly."""
 
     @cached_property
     def size(self) -> ShopSize:
         """Maxima over the shops."""
         return ShopSize.of(*(instance.shop for instance in self.instances))
-
-    def sample(self, rng: np.random.Generator) -> BlockingShopInstance:
-        """Draw a shop."""
-        return self.instances[int(rng.integers(len(self.instances)))]
 
 
 _GENERATORS: Final[dict[str, Callable[..., Generator]]] = {

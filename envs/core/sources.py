@@ -5,7 +5,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+Instance = TypeVar("Instance")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,26 @@ class Sources:
                 f"{', '.join(parameters)}: given together with a generator object, which has its own"
             )
         return generator
+
+
+@dataclass(frozen=True, eq=False)
+class GivenInstances(Generic[Instance]):
+    """A given list of instances, drawn uniformly; families add its `size`.
+
+    Attributes:
+        instances: At least one.
+    """
+
+    instances: Sequence[Instance]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "instances", tuple(self.instances))
+        if not self.instances:
+            raise ValueError(f"{type(self).__name__}.instances: empty; expected at least one")
+
+    def sample(self, rng: np.random.Generator) -> Instance:
+        """Draw an instance."""
+        return self.instances[int(rng.integers(len(self.instances)))]
 
 
 def check_parameters(name: str, build: Any, parameters: Iterable[str], fixed: Collection[str] = ()) -> None:

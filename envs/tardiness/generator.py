@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Protocol, runtime_checkable
@@ -10,7 +10,7 @@ from typing import Final, Protocol, runtime_checkable
 import numpy as np
 
 from makespan.envs.core.errors import UnknownNameError
-from makespan.envs.core.sources import check_parameters
+from makespan.envs.core.sources import GivenInstances, check_parameters
 from makespan.envs.tardiness.instance import TardinessInstance
 
 DUE_DATE_RANGES: Final = (0.2, 0.4, 0.6, 0.8, 1.0)
@@ -131,29 +131,13 @@ class KnownOptimum:
         return TardinessInstance(processing, due, "all late")
 
 
-@dataclass(frozen=True, eq=False)
-class FixedInstances:
-    """A given list of instances, drawn uniformly.
-
-    Attributes:
-        instances: The instances.
-    """
-
-    instances: Sequence[TardinessInstance]
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "instances", tuple(self.instances))
-        if not self.instances:
-            raise ValueError("FixedInstances.instances: empty; expected at least one")
+class FixedInstances(GivenInstances[TardinessInstance]):
+    """A given list of instances, drawn uniformly."""
 
     @cached_property
     def size(self) -> int:
         """Most jobs of an instance."""
         return max(instance.num_jobs for instance in self.instances)
-
-    def sample(self, rng: np.random.Generator) -> TardinessInstance:
-        """Draw an instance."""
-        return self.instances[int(rng.integers(len(self.instances)))]
 
 
 _GENERATORS: Final[dict[str, Callable[..., Generator]]] = {

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pytest
 
-from makespan.envs.core.sources import Sources, check_parameters
+from makespan.envs.core.sources import GivenInstances, Sources, check_parameters
 
 
 @dataclass
@@ -64,3 +65,17 @@ def test_unknown_parameters_are_named() -> None:
         make("draws", cache={})
     with pytest.raises(TypeError, match=r"no parameter 'spread'\. It takes: num_jobs"):
         check_parameters("narrow", Draws, ["spread"], fixed=["spread"])
+
+
+def test_given_instances() -> None:
+    """Each given instance is drawn about as often, equal states draw alike, and an empty list is refused by the class's name."""
+
+    class Words(GivenInstances[str]):
+        """Some words."""
+
+    words = Words(["a", "b"])
+    drawn = [words.sample(np.random.default_rng(seed)) for seed in range(200)]
+    assert drawn == [words.sample(np.random.default_rng(seed)) for seed in range(200)]
+    assert 60 < drawn.count("a") < 140  # five standard errors around 100
+    with pytest.raises(ValueError, match=r"Words\.instances: empty"):
+        Words([])
