@@ -159,7 +159,7 @@ def _write(
     folder.mkdir(parents=True, exist_ok=True)
     meta = {
         "command": command,
-        "commit": _commit(),
+        "commit": commit(),
         "unit": "decisions per CPU second of one process",
         "repeats": repeats,
         "seconds": seconds,
@@ -185,15 +185,15 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _commit() -> str | None:
+def commit() -> str | None:
     """The commit of the checkout this file is in, with "+" if it holds changes; None outside a checkout."""
     git = ["git", "-C", str(Path(__file__).parent)]
     try:
-        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
         changes = subprocess.run([*git, "diff", "--quiet", "HEAD"], capture_output=True, check=False)
     except (OSError, subprocess.CalledProcessError):
         return None
-    return commit.stdout.strip() + ("+" if changes.returncode else "")
+    return head.stdout.strip() + ("+" if changes.returncode else "")
 
 
 def _echo(text: str) -> None:

@@ -91,7 +91,9 @@ def test_only_types_with_series_have_an_encoder():
     assert list(temporal_encoders([node, edge], 8, static_only=False)) == ["e"]
     assert list(temporal_encoders([node, edge], 8, static_only=True)) == []
     assert list(temporal_encoders([node, edge], 0, static_only=False)) == []
-    network = ActorCritic(fleet_schema(4, 8), NetworkConfig(width=8, depth=1, rounds=1, encode="step", temporal=0))
+    network = ActorCritic(
+        fleet_schema(4, 8), NetworkConfig(width=8, depth=1, rounds=1, encode="step", temporal=0)
+    )
     assert not any("series" in name for name in network.state_dict())
 
 
