@@ -119,17 +119,19 @@ def results_ppo() -> str:
     return _gaps("jobshop_ppo_benchmark", {"la": "LA, 40", "ta": "TA 15x15, 10"}, [])
 
 
-def results_speed() -> str:
-    """Decisions per CPU second beside other implementations, from the stored benchmark."""
-    document = json.loads(
-        (ROOT / "benchmarks" / "results" / "speed_jobshop.json").read_text(encoding="utf-8")
-    )
-    sizes = ("6x6", "15x15", "100x20")
+def results_speed(family: str = "jobshop") -> str:
+    """Decisions per CPU second beside another implementation, from the family's stored benchmark."""
+    path = ROOT / "benchmarks" / "results" / f"speed_{family}.json"
+    document = json.loads(path.read_text(encoding="utf-8"))
+    sizes = list(dict.fromkeys(row["size"] for row in document["rows"] if row["size"]))
     speeds: dict[tuple[str, int], dict[str, float]] = {}
+    references: dict[str, str] = {}
     for row in document["rows"]:
         if row["size"]:
             speeds.setdefault((row["name"], row["num_envs"]), {})[row["size"]] = row["per_second"]
-    peer = speeds["JSSEnv", 1]
+            references.setdefault(row["reference"], row["name"])
+    reference = next(name for name in references if name)
+    peer = speeds[references[reference], 1]
     rows = []
     for (name, num_envs), speed in speeds.items():
         cells = [
@@ -137,9 +139,10 @@ def results_speed() -> str:
             for size in sizes
         ]
         rows.append([name, str(num_envs), *cells])
+    load = "nearly idle" if family == "jobshop" else "shared with other work: compare ratios"
     note = (
-        f"Decisions per CPU second of one process (times JSSEnv), median of {document['repeats']} runs, random legal actions; "
-        f"`{document['command']}`, commit {document['commit'][:7]}, {document['machine']['cpu_count']} cores, nearly idle."
+        f"Decisions per CPU second of one process (times {reference}), median of {document['repeats']} runs, random legal actions; "
+        f"`{document['command']}`, commit {document['commit'][:7]}, {document['machine']['cpu_count']} cores, {load}."
     )
     return f"{table(('what', 'environments', *sizes), rows)}\n\n{note}"
 
