@@ -288,8 +288,11 @@ def _provenance(document: Mapping[str, Any]) -> str:
     )
 
 
-def results_objective(name: str) -> str:
-    """Mean objective of each policy on the same instances, and how far it is from the best rule, from a stored evaluation."""
+def results_objective(name: str, *columns: str) -> str:
+    """Mean objective of each policy on the same instances, and how far it is from the best rule, from a stored evaluation.
+
+    With the column `seconds`, also what each took for an instance.
+    """
     document = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))
     meta = document["meta"]
     values: dict[str, list[float]] = {}
@@ -305,12 +308,17 @@ def results_objective(name: str) -> str:
         ratio = mean_ci(list(100.0 * (np.array(values[policy]) / np.array(values[best]) - 1.0)))
         change = "-" if policy == best else f"{ratio.estimate:+.1f} [{ratio.low:+.1f}, {ratio.high:+.1f}]"
         rows.append([f"`{policy}`", f"{mean.estimate:.1f} [{mean.low:.1f}, {mean.high:.1f}]", change])
+        if "seconds" in columns:
+            spent = [row["seconds"] for row in document["rows"] if row["policy"] == policy]
+            rows[-1].append(f"{np.mean(spent):.2g}")
     bounds = {row["instance"]: row["bound"] for row in document["rows"] if row["bound"] is not None}
     if upper and bounds:
         mean = mean_ci(list(bounds.values()))
-        rows.insert(0, ["upper bound", f"{mean.estimate:.1f} [{mean.low:.1f}, {mean.high:.1f}]", ""])
+        bound = f"{mean.estimate:.1f} [{mean.low:.1f}, {mean.high:.1f}]"
+        rows.insert(0, ["upper bound", bound, *[""] * (len(rows[0]) - 2)])
     valid = sum(row["valid"] for row in document["rows"])
-    header = ("policy", f"{meta['objective']}, {meta['unit']}", f"against `{best}`, %")
+    header = ["policy", f"{meta['objective']}, {meta['unit']}", f"against `{best}`, %"]
+    header += ["seconds"] if "seconds" in columns else []
     note = (
         f"Means [95 % bootstrap interval over instances], paired; {valid} of {len(document['rows'])} schedules accepted by the "
         f"validator. `{meta['command']}`, commit {meta['commit']}, {meta['machine']['cpu_count']} cores."
