@@ -194,11 +194,11 @@ def commit_of_checkout() -> str | None:
     """The commit of the checkout this file is in, with "+" if it holds changes; None outside a checkout."""
     git = ["git", "-C", str(Path(__file__).parent)]
     try:
-        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
         changes = subprocess.run([*git, "diff", "--quiet", "HEAD"], capture_output=True, check=False)
     except (OSError, subprocess.CalledProcessError):
         return None
-    return commit.stdout.strip() + ("+" if changes.returncode else "")
+    return head.stdout.strip() + ("+" if changes.returncode else "")
 
 
 def _echo(text: str) -> None:

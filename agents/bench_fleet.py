@@ -20,9 +20,10 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 
 from makespan.agents.bench import Contestant, Play
+from makespan.agents.policy import load_policy
 from makespan.envs import fleet
 from makespan.envs.core.errors import UnknownNameError
-from makespan.envs.core.policy import rule_policy
+from makespan.envs.core.policy import Policy, rule_policy
 from makespan.envs.core.vector import SchedulingVectorEnv
 from makespan.envs.fleet import rules as rules  # registers them
 from makespan.envs.fleet.benchmark import load_instance
@@ -59,6 +60,8 @@ def _of_size(size: str) -> Iterator[Contestant]:
     yield row("env.step, full observation, copied", 1, lambda: _scalar(day, copy=True))
     yield row("batch, full observation", 64, lambda: _batch(day, 64))
     yield row("batch, rule lookahead", 64, lambda: _rule(day, "lookahead", 64))
+    yield row("batch, the agent that ships", 64, lambda: _agent(day, 64))
+    yield row("one day, the agent that ships", 1, lambda: _agent(day, 1))
     yield row("AEC turns, vectors", 1, lambda: _turns(day))
     yield row("Parallel, agents a tick", 1, lambda: _ticks(day))
 
@@ -155,9 +158,18 @@ def _batch(name: str, num_envs: int) -> Play:
 
 def _rule(name: str, rule: str, num_envs: int) -> Play:
     envs = _make_batch(name, num_envs)
-    policy = rule_policy("fleet", rule, envs.schema)
+    return _acting(envs, rule_policy("fleet", rule, envs.schema))
+
+
+def _agent(name: str, num_envs: int) -> Play:
+    envs = _make_batch(name, num_envs)
+    return _acting(envs, load_policy("pretrained", ENV_ID).build(envs.schema, greedy=True, seed=0))
+
+
+def _acting(envs: SchedulingVectorEnv, policy: Policy) -> Play:
+    num_envs = envs.num_envs
     observation, _ = envs.reset(seed=0)
-    steps = max(1, CHUNK // num_envs)
+    steps = max(1, CHUNK // 16 // num_envs)
 
     def play() -> int:
         seen = observation

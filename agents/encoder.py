@@ -25,7 +25,7 @@ from makespan.agents.batch import (
     parents_of,
     upper_types,
 )
-from makespan.agents.temporal import temporal_encoders
+from makespan.agents.temporal import TemporalEncoder, temporal_encoders
 from makespan.envs.core.graph import EdgeType, GraphSchema, NodeType
 
 
@@ -105,7 +105,9 @@ class _DeepBlock(nn.Module):
 def _inputs(part: NodeType | EdgeType, series: nn.ModuleDict, *, static_only: bool) -> int:
     """Columns that the deep encoder reads of a type, its time series encoded."""
     if part.name in series:
-        return int(series[part.name].size)
+        encoder = series[part.name]
+        assert isinstance(encoder, TemporalEncoder)
+        return encoder.size
     return len(network_columns(part.features, static_only=static_only))
 
 
@@ -127,8 +129,10 @@ class DeepEncoder(nn.Module):
         self.static_only = static_only
         nodes = [node for node in schema.nodes if node.level != "system"]
         edges = deep_edges(schema, static_only=static_only)
-        self.series = temporal_encoders(nodes, temporal, static_only=static_only)
-        self.series.update(temporal_encoders(edges, temporal, static_only=False))
+        self.series = nn.ModuleDict(
+            temporal_encoders(nodes, temporal, static_only=static_only)
+            | temporal_encoders(edges, temporal, static_only=False)
+        )
         self.inputs = nn.ModuleDict()
         for node in nodes:
             self.inputs[node.name] = nn.Linear(_inputs(node, self.series, static_only=static_only), width)

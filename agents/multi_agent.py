@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import gymnasium
 import numpy as np
@@ -21,7 +21,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
-AnyParallelEnv = ParallelEnv[Any, Any, Any]
+AnyParallelEnv: TypeAlias = "ParallelEnv[Any, Any, Any]"
 
 
 class ParallelVecEnv(VecEnv):

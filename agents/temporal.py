@@ -68,14 +68,14 @@ class TemporalEncoder(nn.Module):
 
 def temporal_encoders(
     types: Sequence[NodeType | EdgeType], width: int, *, static_only: bool
-) -> nn.ModuleDict:
+) -> dict[str, TemporalEncoder]:
     """A temporal encoder for each type that has series among the features read; none if `width` is 0."""
     encoders = {}
     for part in types:
         read = [part.features[column] for column in network_columns(part.features, static_only=static_only)]
         if width and any(feature.series for feature in read):
             encoders[part.name] = TemporalEncoder(part.features, width, static_only=static_only)
-    return nn.ModuleDict(encoders)
+    return encoders
 
 
 def _distinct(x: Tensor) -> tuple[Tensor, Tensor]:

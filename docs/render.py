@@ -119,25 +119,35 @@ def results_ppo() -> str:
     return _gaps("jobshop_ppo_benchmark", {"la": "LA, 40", "ta": "TA 15x15, 10"}, [])
 
 
-def results_speed() -> str:
-    """Decisions per CPU second beside other implementations, from the stored benchmark."""
-    document = _stored("speed_jobshop")
-    sizes = ("6x6", "15x15", "100x20")
+def results_speed(family: str) -> str:
+    """Decisions per CPU second by size, with ratios to the references of the family's stored benchmark.
+
+    Single environments are compared with a single one, batches with a batch where one is a reference.
+    """
+    document = _stored(f"speed_{family}")
+    sizes = list(dict.fromkeys(row["size"] for row in document["rows"] if row["size"]))
     speeds: dict[tuple[str, int], dict[str, float]] = {}
+    peers: dict[bool, dict[str, float]] = {False: {}, True: {}}  # of batches?
+    names: dict[bool, str] = {}
     for row in document["rows"]:
         if row["size"]:
             speeds.setdefault((row["name"], row["num_envs"]), {})[row["size"]] = row["per_second"]
-    peer = speeds["JSSEnv", 1]
+            many = row["num_envs"] > 1
+            if row["reference"] and names.setdefault(many, row["reference"]) == row["reference"]:
+                peers[many][row["size"]] = row["per_second"]
     rows = []
     for (name, num_envs), speed in speeds.items():
-        cells = [
-            f"{speed[size]:,.0f} ({_times(speed[size] / peer[size])})" if size in speed else "-"
-            for size in sizes
-        ]
+        peer = peers[num_envs > 1] or peers[False]
+        cells = []
+        for size in sizes:
+            ratio = f" ({_times(speed[size] / peer[size])})" if size in speed and size in peer else ""
+            cells.append(f"{speed[size]:,.0f}{ratio}" if size in speed else "-")
         rows.append([name, str(num_envs), *cells])
+    times = " and ".join(dict.fromkeys(names.values()))
     note = (
-        f"Decisions per CPU second of one process (times JSSEnv), median of {document['repeats']} runs, random legal actions; "
-        f"`{document['command']}`, commit {document['commit'][:7]}, {document['machine']['cpu_count']} cores, nearly idle."
+        f"Decisions per CPU second of one process{f' (times {times})' if times else ''}, median of {document['repeats']} runs, random "
+        f"legal actions; `{document['command']}`, commit {document['commit'][:7]}, {document['machine']['cpu_count']} cores, shared "
+        "with other work: compare ratios."
     )
     return f"{table(('what', 'environments', *sizes), rows)}\n\n{note}"
 
@@ -288,24 +298,6 @@ def results_mapping(name: str, per_program: str = "") -> str:
     return f"{table(header, rows)}\n\n{note} {_provenance(document)}"
 
 
-def speed(family: str) -> str:
-    """Decisions per CPU second by size, from a family's stored benchmark."""
-    document = _stored(f"speed_{family}")
-    sizes = list(dict.fromkeys(row["size"] for row in document["rows"]))
-    speeds: dict[tuple[str, int], dict[str, float]] = {}
-    for row in document["rows"]:
-        speeds.setdefault((row["name"], row["num_envs"]), {})[row["size"]] = row["per_second"]
-    rows = [
-        [name, str(num_envs), *(f"{own[size]:,.0f}" if size in own else "-" for size in sizes)]
-        for (name, num_envs), own in speeds.items()
-    ]
-    note = (
-        f"Decisions per CPU second of one process, median of {document['repeats']} runs; `{document['command']}`, commit "
-        f"{document['commit'][:7]}, {document['machine']['cpu_count']} cores, busy."
-    )
-    return f"{table(('what', 'environments', *sizes), rows)}\n\n{note}"
-
-
 def _stored(name: str) -> dict[str, Any]:
     document: dict[str, Any] = json.loads(
         (ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8")
@@ -322,8 +314,11 @@ def _provenance(document: Mapping[str, Any]) -> str:
     )
 
 
-def results_objective(name: str) -> str:
-    """Mean objective of each policy on the same instances, and how far it is from the best rule, from a stored evaluation."""
+def results_objective(name: str, *columns: str) -> str:
+    """Mean objective of each policy on the same instances, and how far it is from the best rule, from a stored evaluation.
+
+    With the column `seconds`, also what each took for an instance.
+    """
     document = _stored(name)
     meta = document["meta"]
     values: dict[str, list[float]] = {}
@@ -338,12 +333,17 @@ def results_objective(name: str) -> str:
         ratio = mean_ci(list(100.0 * (np.array(values[policy]) / np.array(values[best]) - 1.0)))
         change = "-" if policy == best else f"{ratio.estimate:+.1f} [{ratio.low:+.1f}, {ratio.high:+.1f}]"
         rows.append([f"`{policy}`", f"{mean.estimate:.1f} [{mean.low:.1f}, {mean.high:.1f}]", change])
+        if "seconds" in columns:
+            spent = [row["seconds"] for row in document["rows"] if row["policy"] == policy]
+            rows[-1].append(f"{np.mean(spent):.2g}")
     bounds = {row["instance"]: row["bound"] for row in document["rows"] if row["bound"] is not None}
     if upper and bounds:
         mean = mean_ci(list(bounds.values()))
-        rows.insert(0, ["upper bound", f"{mean.estimate:.1f} [{mean.low:.1f}, {mean.high:.1f}]", ""])
+        bound = f"{mean.estimate:.1f} [{mean.low:.1f}, {mean.high:.1f}]"
+        rows.insert(0, ["upper bound", bound, *[""] * (len(rows[0]) - 2)])
     valid = sum(row["valid"] for row in document["rows"])
-    header = ("policy", f"{meta['objective']}, {meta['unit']}", f"against `{best}`, %")
+    header = ["policy", f"{meta['objective']}, {meta['unit']}", f"against `{best}`, %"]
+    header += ["seconds"] if "seconds" in columns else []
     note = (
         f"Means [95 % bootstrap interval over instances], paired; {valid} of {len(document['rows'])} schedules accepted by the "
         f"validator. `{meta['command']}`, commit {meta['commit']}, {meta['machine']['cpu_count']} cores."
@@ -540,7 +540,6 @@ PARTS: Final[dict[str, Callable[..., str]]] = {
     "results-gap": results_gap,
     "results-across": results_across,
     "results-mapping": results_mapping,
-    "speed": speed,
     "results-objective": results_objective,
     "results-total": results_total,
     "rules": rules,

@@ -5,22 +5,19 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
-from gymnasium import spaces
 from gymnasium.error import ResetNeeded
-from gymnasium.utils import seeding
-from numpy.typing import NDArray
 from pettingzoo import AECEnv
 
 from makespan.envs.fleet.agent_view import write_vectors
 from makespan.envs.fleet.generator import Generator
 from makespan.envs.fleet.instance import FleetDay
-from makespan.envs.fleet.multi_agent import CENTS, PLACE, FleetAgents, Reward, View
+from makespan.envs.fleet.multi_agent import CENTS, PLACE, FleetAgents, FleetFace, Reward, View
 from makespan.envs.fleet.simulator import PROFIT
 
 AgentObservation = dict[str, Any]
 
 
-class FleetAECEnv(AECEnv):  # type: ignore[type-arg]
+class FleetAECEnv(FleetFace, AECEnv):  # type: ignore[type-arg]
     """The fleet with an agent an aircraft, in native event order; the world is that of `makespan/UAMFleet-v0`.
 
     Aircraft act at different rates: whoever is free next is `agent_selection`. All agents live until the end of the day.
@@ -56,35 +53,15 @@ class FleetAECEnv(AECEnv):  # type: ignore[type-arg]
         **parameters: Any,
     ) -> None:
         super().__init__()
-        self.fleet = FleetAgents(generator, instance, obs, reward, render_mode, parameters)
-        self.engine = self.fleet.engine
-        self.possible_agents = list(self.fleet.names)
-        self.agents: list[str] = []
-        self.observation_spaces, self.action_spaces = self.fleet.observation_spaces, self.fleet.action_spaces
-        self.state_space = self.fleet.state_space
-        self.max_cycles, self.render_mode = max_cycles, render_mode
-        self._rng: np.random.Generator | None = None
+        self._open(
+            FleetAgents(generator, instance, obs, reward, render_mode, parameters), max_cycles, render_mode
+        )
         self._action = np.zeros(1, np.int64)
         self._turns = 0
 
-    @property
-    def instance(self) -> FleetDay | None:
-        """The present day."""
-        return self.fleet.instance
-
-    def observation_space(self, agent: str) -> spaces.Dict:
-        """The same object at every call."""
-        return self.observation_spaces[agent]
-
-    def action_space(self, agent: str) -> spaces.Discrete:
-        """The same object at every call: `Discrete(num_vertiports)`, the own vertiport means to stay."""
-        return self.action_spaces[agent]
-
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
         """Start `options["instance"]`, or the day that `makespan/UAMFleet-v0` starts with the same seed."""
-        if seed is not None or self._rng is None:
-            self._rng, _ = seeding.np_random(seed)
-        self.engine.load(0, self.fleet.draw(self._rng, options))
+        self.engine.load(0, self._draw(seed, options)[0])
         self.agents = list(self.possible_agents)
         self.rewards = dict.fromkeys(self.agents, 0.0)
         self._cumulative_rewards = dict.fromkeys(self.agents, 0.0)
@@ -125,10 +102,6 @@ class FleetAECEnv(AECEnv):  # type: ignore[type-arg]
         if self.fleet.obs == "graph":
             return {"observation": self.fleet.graph(), "action_mask": mask[0]}
         return {"observation": seen[0], "action_mask": mask[0]}
-
-    def state(self) -> NDArray[np.float32]:
-        """The whole network as one vector."""
-        return self.fleet.state()
 
     def step(self, action: int | None) -> None:
         """Take the selected aircraft's decision."""
@@ -192,10 +165,3 @@ class FleetAECEnv(AECEnv):  # type: ignore[type-arg]
     def _check_order(self, what: str) -> None:
         if self._rng is None:
             raise ResetNeeded(f"{what}() before reset()")
-
-    def render(self) -> Any:
-        """The network with its aircraft and queues."""
-        return self.fleet.render(self.render_mode)
-
-    def close(self) -> None:
-        """Nothing is held open."""

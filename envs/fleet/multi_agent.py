@@ -6,6 +6,7 @@ from typing import Any, Final, Literal, get_args
 
 import numpy as np
 from gymnasium import spaces
+from gymnasium.utils import seeding
 from numpy.typing import NDArray
 
 from makespan.envs.core.errors import UnknownNameError
@@ -20,7 +21,7 @@ View = Literal["flat", "graph"]
 Reward = Literal["individual", "team", "terminal"]
 RENDER_MODES: Final = ["human", "rgb_array", "ansi"]
 
-__all__ = ["CENTS", "FREE_AT", "PLACE", "FleetAgents", "Reward", "View"]
+__all__ = ["CENTS", "FREE_AT", "PLACE", "FleetAgents", "FleetFace", "Reward", "View"]
 
 
 class FleetAgents:
@@ -130,3 +131,59 @@ class FleetAgents:
         from makespan.envs.fleet import pictures  # matplotlib is slow to import
 
         return pictures.render(self.engine, self.instance, render_mode)
+
+
+class FleetFace:
+    """What both faces do alike: spaces, seeds, the day's draw, state and pictures.
+
+    Attributes:
+        fleet: The agents and their spaces.
+        engine: The simulator behind them.
+        max_cycles: Cycles after which a day is cut; None never cuts one.
+    """
+
+    fleet: FleetAgents
+    engine: FleetEngine
+    possible_agents: list[str]
+    agents: list[str]
+    max_cycles: int | None
+    render_mode: str | None
+
+    def _open(self, agents: FleetAgents, max_cycles: int | None, render_mode: str | None) -> None:
+        """Take the agents in; the first `_draw` starts a day."""
+        self.fleet, self.engine = agents, agents.engine
+        self.possible_agents, self.agents = list(agents.names), []
+        self.observation_spaces, self.action_spaces = agents.observation_spaces, agents.action_spaces
+        self.state_space = agents.state_space
+        self.max_cycles, self.render_mode = max_cycles, render_mode
+        self._rng: np.random.Generator | None = None
+
+    def _draw(self, seed: int | None, options: dict[str, Any] | None) -> tuple[FleetDay, np.random.Generator]:
+        """`options["instance"]`, or the day that `makespan/UAMFleet-v0` starts with the same seed; and the generator."""
+        if seed is not None or self._rng is None:
+            self._rng, _ = seeding.np_random(seed)
+        return self.fleet.draw(self._rng, options), self._rng
+
+    @property
+    def instance(self) -> FleetDay | None:
+        """The present day."""
+        return self.fleet.instance
+
+    def observation_space(self, agent: str) -> spaces.Dict:
+        """The same object at every call."""
+        return self.observation_spaces[agent]
+
+    def action_space(self, agent: str) -> spaces.Discrete:
+        """The same object at every call: `Discrete(num_vertiports)`, the own vertiport means to stay."""
+        return self.action_spaces[agent]
+
+    def state(self) -> NDArray[np.float32]:
+        """The whole network as one vector."""
+        return self.fleet.state()
+
+    def render(self) -> Any:
+        """The network with its aircraft and queues."""
+        return self.fleet.render(self.render_mode)
+
+    def close(self) -> None:
+        """Nothing is held open."""

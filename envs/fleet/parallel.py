@@ -5,21 +5,18 @@ from __future__ import annotations
 from typing import Any, ClassVar, Final
 
 import numpy as np
-from gymnasium import spaces
-from gymnasium.utils import seeding
-from numpy.typing import NDArray
 from pettingzoo import ParallelEnv
 
 from makespan.envs.fleet.agent_view import CONFLICTS, run_tick, write_vectors
 from makespan.envs.fleet.generator import Generator
 from makespan.envs.fleet.instance import FleetDay
-from makespan.envs.fleet.multi_agent import CENTS, FleetAgents, Reward, View
+from makespan.envs.fleet.multi_agent import CENTS, FleetAgents, FleetFace, Reward, View
 from makespan.envs.fleet.simulator import DECIDER, PARKED
 
 TICK: Final = 300  # seconds
 
 
-class FleetParallelEnv(ParallelEnv):  # type: ignore[type-arg]
+class FleetParallelEnv(FleetFace, ParallelEnv):  # type: ignore[type-arg]
     """The fleet with an agent an aircraft and a fixed tick of five minutes, 144 to a day.
 
     Decisions wait for the next tick. A busy aircraft's mask allows one action, to go on to where it is or flies to. Aircraft
@@ -56,39 +53,19 @@ class FleetParallelEnv(ParallelEnv):  # type: ignore[type-arg]
         render_mode: str | None = None,
         **parameters: Any,
     ) -> None:
-        self.fleet = FleetAgents(generator, instance, obs, reward, render_mode, parameters)
-        self.engine = self.fleet.engine
-        self.possible_agents = list(self.fleet.names)
-        self.agents: list[str] = []
-        self.observation_spaces, self.action_spaces = self.fleet.observation_spaces, self.fleet.action_spaces
-        self.state_space = self.fleet.state_space
-        self.max_cycles, self.render_mode = max_cycles, render_mode
-        self._rng: np.random.Generator | None = None
+        self._open(
+            FleetAgents(generator, instance, obs, reward, render_mode, parameters), max_cycles, render_mode
+        )
         K = len(self.possible_agents)
         self._invalid, self._conflict = np.zeros(K, np.int8), np.zeros(K, np.int32)
         self._actions = np.zeros(K, np.int64)
-
-    @property
-    def instance(self) -> FleetDay | None:
-        """The present day."""
-        return self.fleet.instance
-
-    def observation_space(self, agent: str) -> spaces.Dict:
-        """The same object at every call."""
-        return self.observation_spaces[agent]
-
-    def action_space(self, agent: str) -> spaces.Discrete:
-        """The same object at every call: `Discrete(num_vertiports)`, the own vertiport means to stay."""
-        return self.action_spaces[agent]
 
     def reset(
         self, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
         """Start `options["instance"]`, or the day that `makespan/UAMFleet-v0` starts with the same seed."""
-        if seed is not None or self._rng is None:
-            self._rng, _ = seeding.np_random(seed)
-        day = self.fleet.draw(self._rng, options)
-        self._order = np.random.default_rng(int(self._rng.integers(2**62)))
+        day, rng = self._draw(seed, options)
+        self._order = np.random.default_rng(int(rng.integers(2**62)))
         self.engine.load(0, day, TICK)
         self._show()
         self.agents = list(self.possible_agents)
@@ -171,14 +148,3 @@ class FleetParallelEnv(ParallelEnv):  # type: ignore[type-arg]
                 "conflict": CONFLICTS[conflict[k]],
             }
         return observations, infos
-
-    def state(self) -> NDArray[np.float32]:
-        """The whole network as one vector."""
-        return self.fleet.state()
-
-    def render(self) -> Any:
-        """The network with its aircraft and queues."""
-        return self.fleet.render(self.render_mode)
-
-    def close(self) -> None:
-        """Nothing is held open."""
