@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from makespan.envs.core.errors import InvalidInstanceError
 from makespan.envs.transfer_robot.bounds import Bounds, bounds_of
@@ -232,6 +232,11 @@ class TransferCell:
         )
 
     __hash__ = None  # type: ignore[assignment]
+
+    @classmethod
+    def of(cls, *, penalty: int = 0, name: str = "", **arrays: ArrayLike) -> TransferCell:
+        """A cell from anything that NumPy makes arrays of; `arrays` are the other fields."""
+        return cls(**{key: np.asarray(value) for key, value in arrays.items()}, penalty=penalty, name=name)
 
     @classmethod
     def load(cls, path: str | Path) -> TransferCell:
