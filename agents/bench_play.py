@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import gymnasium
@@ -9,7 +10,6 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 
 from makespan.agents.bench import Play
-from makespan.agents.config import Options
 from makespan.envs.core.policy import rule_policy
 from makespan.envs.core.vector import SchedulingVectorEnv
 from makespan.envs.registration import get_family
@@ -17,7 +17,7 @@ from makespan.envs.registration import get_family
 CHUNK: Final = 2_048  # decisions of a batch between two looks at the clock
 
 
-def scalar(env_id: str, instance: Any, options: Options, *, copy: bool) -> Play:
+def scalar(env_id: str, instance: Any, options: Mapping[str, Any], *, copy: bool) -> Play:
     """Whole episodes of uniformly random legal actions, drawn from a table, through `gymnasium.make`."""
     env = gymnasium.make(env_id, instance=instance, copy=copy, disable_env_checker=True, **options)
     draws = np.random.default_rng(0).random(100_003)
@@ -36,7 +36,7 @@ def scalar(env_id: str, instance: Any, options: Options, *, copy: bool) -> Play:
     return play
 
 
-def batch(env_id: str, instance: Any, options: Options, num_envs: int) -> Play:
+def batch(env_id: str, instance: Any, options: Mapping[str, Any], num_envs: int) -> Play:
     """Random legal actions in the native batch; episodes start anew where they end."""
     envs = _make_batch(env_id, instance, options, num_envs)
     observation, _ = envs.reset(seed=0)
@@ -52,7 +52,7 @@ def batch(env_id: str, instance: Any, options: Options, num_envs: int) -> Play:
     return play
 
 
-def ruled(env_id: str, instance: Any, options: Options, num_envs: int, rule: str) -> Play:
+def ruled(env_id: str, instance: Any, options: Mapping[str, Any], num_envs: int, rule: str) -> Play:
     """The native batch under a rule of its family."""
     envs = _make_batch(env_id, instance, options, num_envs)
     policy = rule_policy(get_family(env_id).name, rule, envs.schema)
@@ -68,7 +68,7 @@ def ruled(env_id: str, instance: Any, options: Options, num_envs: int, rule: str
     return play
 
 
-def _make_batch(env_id: str, instance: Any, options: Options, num_envs: int) -> SchedulingVectorEnv:
+def _make_batch(env_id: str, instance: Any, options: Mapping[str, Any], num_envs: int) -> SchedulingVectorEnv:
     envs = gymnasium.make_vec(
         env_id,
         num_envs=num_envs,
