@@ -163,6 +163,10 @@ class TransferCell:
         longest += handling * self.num_glasses * (self.num_stages + 1)
         if longest >= _LIMIT:
             raise InvalidInstanceError(f"process: an episode may last {longest}; expected less than {_LIMIT}")
+        if longest * self.num_glasses >= 2**31:  # completion times are summed
+            raise InvalidInstanceError(
+                f"recipe: {self.num_glasses} glasses in up to {longest}; expected a product below {2**31}"
+            )
 
     @property
     def num_glasses(self) -> int:

@@ -11,6 +11,7 @@ from gymnasium.utils.env_checker import check_env
 from small_cells import small_cell
 
 from makespan.envs.core.errors import InstanceFormatError, InvalidInstanceError, UnknownNameError
+from makespan.envs.core.multi_agent import ResourceAgentsEnv
 from makespan.envs.core.policy import rule_policy, rules_of, solvers_of
 from makespan.envs.testing import check_scheduling_env
 from makespan.envs.transfer_robot.benchmark import INSTANCE_SETS, find_instances, load_instance
@@ -265,6 +266,22 @@ def test_solvers_on_the_toys(solver: str) -> None:
     for name, hands in (("toy", 1), ("toy-dual", 2)):
         solution = solvers_of("transfer_robot")[solver].load().solve(load_instance(name), 5.0)
         assert solution.objective == TOY_OPTIMUM[hands]
+
+
+def test_robots_as_agents() -> None:
+    """Each robot can be an agent of a PettingZoo environment: it sees its own moves only, and the schedule is valid."""
+    world = TransferRobotEnv("two_robots", num_glasses=4, illegal_action="raise")
+    env, rng, asked = ResourceAgentsEnv(world, "robot", resource="robot"), np.random.default_rng(0), set()
+    env.reset(seed=0)
+    while not any(env.terminations.values()):
+        seen = env.observe(env.agent_selection)
+        own = seen["observation"]["action_mask"] > 0
+        number = int(env.agent_selection.removeprefix("robot_"))
+        assert (seen["observation"]["candidate_index"][own, 2] == number).all()
+        asked.add(number)
+        env.step(int(rng.choice(np.flatnonzero(seen["action_mask"]))))
+    assert asked == {0, 1}
+    assert validate(env.instance, env.schedule()) == world.objective
 
 
 def test_pictures() -> None:
