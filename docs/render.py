@@ -143,11 +143,11 @@ def results_speed(family: str) -> str:
             ratio = f" ({_times(speed[size] / peer[size])})" if size in speed and size in peer else ""
             cells.append(f"{speed[size]:,.0f}{ratio}" if size in speed else "-")
         rows.append([name, str(num_envs), *cells])
-    times = " and ".join(dict.fromkeys(names.values()))
+    times = f" (times {' and '.join(dict.fromkeys(names.values()))})" if names else ""
     note = (
-        f"Decisions per CPU second of one process{f' (times {times})' if times else ''}, median of {document['repeats']} runs, random "
-        f"legal actions; `{document['command']}`, commit {document['commit'][:7]}, {document['machine']['cpu_count']} cores, shared "
-        "with other work: compare ratios."
+        f"Decisions per CPU second of one process{times}, median of {document['repeats']} runs, random legal actions; "
+        f"`{document['command']}`, commit {document['commit'][:7]}, {document['machine']['cpu_count']} cores, shared with other work: "
+        "compare ratios."
     )
     return f"{table(('what', 'environments', *sizes), rows)}\n\n{note}"
 

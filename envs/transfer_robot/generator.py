@@ -132,12 +132,13 @@ class RailCell:
         limit = np.where(is_limited, int(np.rint(self.limit_factor * pace)), NO_LIMIT)
         arrivals = np.cumsum(layout.exponential(self.interarrival_factor * pace, self.num_glasses))
         delay = hidden.exponential(1.0, (self.num_glasses, self.num_stages)) * self.noise * process[recipe]
-        return TransferCell(
-            process,
-            recipe,
-            chambers,
-            travel,
-            *handling,
+        return TransferCell.of(
+            process=process,
+            recipe=recipe,
+            chambers=chambers,
+            travel=travel,
+            load_time=handling[0],
+            unload_time=handling[1],
             hands=np.full(self.num_robots, self.num_hands),
             limit=np.broadcast_to(limit, process.shape),
             release=arrivals.astype(np.int64),
@@ -196,8 +197,15 @@ class OneChamberCell:
         process = rng.integers(low, high, (1, 1))
         recipe = np.zeros(self.num_glasses)
         travel = np.abs(place[:, None] - place)
-        return TransferCell(
-            process, recipe, np.ones(1), travel, *handling, hands=np.ones(1), name="one_chamber"
+        return TransferCell.of(
+            process=process,
+            recipe=recipe,
+            chambers=[1],
+            travel=travel,
+            load_time=handling[0],
+            unload_time=handling[1],
+            hands=[1],
+            name="one_chamber",
         )
 
 
@@ -229,10 +237,16 @@ class ToyCell:
 
     def sample(self, rng: np.random.Generator | None = None) -> TransferCell:
         """The toy, always the same."""
-        travel = np.array([[0, 2, 4], [2, 0, 3], [4, 3, 0]])
-        hands = np.array([self.num_hands])
-        ten, two = np.array([[10]]), np.zeros(2)
-        return TransferCell(ten, two, np.ones(1), travel, np.ones(3), np.full(3, 2), hands, name="toy")
+        return TransferCell.of(
+            process=[[10]],
+            recipe=[0, 0],
+            chambers=[1],
+            travel=[[0, 2, 4], [2, 0, 3], [4, 3, 0]],
+            load_time=[1, 1, 1],
+            unload_time=[2, 2, 2],
+            hands=[self.num_hands],
+            name="toy",
+        )
 
 
 class FixedCells(Fixed[TransferCell]):

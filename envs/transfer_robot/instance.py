@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from makespan.envs.core.errors import InvalidInstanceError
 from makespan.envs.transfer_robot.bounds import Bounds, bounds_of
@@ -163,6 +163,10 @@ class TransferCell:
         longest += handling * self.num_glasses * (self.num_stages + 1)
         if longest >= _LIMIT:
             raise InvalidInstanceError(f"process: an episode may last {longest}; expected less than {_LIMIT}")
+        if longest * self.num_glasses >= 2**31:  # completion times are summed
+            raise InvalidInstanceError(
+                f"recipe: {self.num_glasses} glasses in up to {longest}; expected a product below {2**31}"
+            )
 
     @property
     def num_glasses(self) -> int:
@@ -232,6 +236,11 @@ class TransferCell:
         )
 
     __hash__ = None  # type: ignore[assignment]
+
+    @classmethod
+    def of(cls, *, penalty: int = 0, name: str = "", **arrays: ArrayLike) -> TransferCell:
+        """A cell from anything that NumPy makes arrays of; `arrays` are the other fields."""
+        return cls(**{key: np.asarray(value) for key, value in arrays.items()}, penalty=penalty, name=name)
 
     @classmethod
     def load(cls, path: str | Path) -> TransferCell:

@@ -200,7 +200,7 @@ class RandomisedDispatchSolver:
     """
 
     rule: str = "earliest"
-    noise: float = 0.1
+    noise: float = 0.3
     fetches: str = "ahead"
 
     def solve(self, instance: TransferCell, time_limit_s: float = 2.0, seed: int = 0) -> Solution:
