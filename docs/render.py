@@ -146,8 +146,8 @@ def results_speed(family: str) -> str:
     times = f" (times {' and '.join(dict.fromkeys(names.values()))})" if names else ""
     note = (
         f"Decisions per CPU second of one process{times}, median of {document['repeats']} runs, random legal actions; "
-        f"`{document['command']}`, commit {document['commit'][:7]}, {document['machine']['cpu_count']} cores, shared with other work: "
-        "compare ratios."
+        f"`{document['command']}`, commit {document['commit'][:7]}, {document['machine']['cpu_count']} cores, shared with "
+        "other work: compare ratios."
     )
     return f"{table(('what', 'environments', *sizes), rows)}\n\n{note}"
 
