@@ -141,8 +141,8 @@ def results_speed(family: str = "jobshop") -> str:
         rows.append([name, str(num_envs), *cells])
     load = "nearly idle" if family == "jobshop" else "shared with other work: compare ratios"
     note = (
-        f"Decisions per CPU second of one process (times {reference}), median of {document['repeats']} runs, random legal actions; "
-        f"`{document['command']}`, commit {document['commit'][:7]}, {document['machine']['cpu_count']} cores, {load}."
+        f"Decisions per CPU second of one process (times {reference}), median of {document['repeats']} runs, random legal "
+        f"actions; `{document['command']}`, commit {document['commit'][:7]}, {document['machine']['cpu_count']} cores, {load}."
     )
     return f"{table(('what', 'environments', *sizes), rows)}\n\n{note}"
 
