@@ -299,7 +299,7 @@ def results_objective(name: str, *columns: str) -> str:
     for row in document["rows"]:
         values.setdefault(row["policy"], []).append(row["objective"])
     learned = {one["policy"] for one in meta["policies"] if one["kind"] == "learned"}
-    upper = get_family(document["rows"][0]["env"]).sense == "max"
+    upper = meta.get("sense") == "max"
     order = sorted(values, key=lambda policy: float(np.mean(values[policy])), reverse=upper)
     best = next(policy for policy in order if policy not in learned)
     rows = []
@@ -332,6 +332,7 @@ SUMMARY: Final = (
     ("tasks on a chip", "streams at 75 us, 50", "soc_top_stream_75"),
     ("static allocation", "perfect packings, 10", "memory_allocation_guillotine"),
     ("static allocation", "MiniMalloc A, B, C", "memory_allocation_minimalloc"),
+    ("air-taxi fleet", "days of base, 100", "fleet_base"),
 )
 
 
