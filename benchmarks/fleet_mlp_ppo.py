@@ -127,6 +127,7 @@ def main() -> None:
             "policies": [{"policy": n, "kind": "learned" if n == "mlp_ppo" else "rule"} for n in contenders],
             "objective": FLEET.objective,
             "unit": FLEET.unit,
+            "sense": FLEET.sense,
             "command": " ".join(["python", *sys.argv]),
             "commit": commit_of_checkout(),
             "training_cpu_seconds": round(seconds),

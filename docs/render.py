@@ -324,7 +324,7 @@ def results_objective(name: str, *columns: str) -> str:
     values: dict[str, list[float]] = {}
     for row in document["rows"]:
         values.setdefault(row["policy"], []).append(row["objective"])
-    upper = get_family(document["rows"][0]["env"]).sense == "max"
+    upper = meta.get("sense") == "max"
     order = sorted(values, key=lambda policy: float(np.mean(values[policy])), reverse=upper)
     best = _best_rule(document, order)
     rows = []
@@ -358,6 +358,7 @@ SUMMARY: Final = (
     ("tasks on a chip", "streams at 75 us, 50", "soc_top_stream_75"),
     ("static allocation", "perfect packings, 10", "memory_allocation_guillotine"),
     ("static allocation", "MiniMalloc A, B, C", "memory_allocation_minimalloc"),
+    ("air-taxi fleet", "days of base, 100", "fleet_base"),
 )
 
 
