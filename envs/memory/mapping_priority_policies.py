@@ -65,7 +65,10 @@ class PortfolioPriorityPolicy:
 
 
 class HillClimbPriorityPolicy(PortfolioPriorityPolicy):
-    """Follows the order that a hill climb from the portfolio's best one finds; see `HillClimbSolver`.
+    """Follows the order that a hill climb from the portfolio's best one finds.
+
+    Unlike `HillClimbSolver` it keeps no move that is not better: such an order is as close to a simple one as its latency
+    allows, and easier to imitate.
 
     Args:
         schema: As in `PortfolioPriorityPolicy`, and all others.

@@ -76,12 +76,12 @@ def _move(order: Permutation, rng: np.random.Generator) -> Permutation:
 def climb(
     order: Permutation, evaluate: Callable[[Permutation], int], evaluations: int, rng: np.random.Generator
 ) -> Permutation:
-    """Move one tensor at a time, keeping what is not worse, so many times."""
+    """Move one tensor at a time, keeping only what is better, so many times: an order without moves that do not matter."""
     latency = evaluate(order)
     for _ in range(evaluations):
         changed = _move(order, rng)
         changed_latency = evaluate(changed)
-        if changed_latency <= latency:
+        if changed_latency < latency:
             order, latency = changed, changed_latency
     return order
 
