@@ -163,8 +163,7 @@ class BeamSearchSolver:
     max_width: int = 1000
 
     def solve(self, instance: TransferCell, time_limit_s: float = 2.0, seed: int = 0) -> Solution:
-        """The best schedule found in the time; its bound is the quick one. The first beams are always finished,
-        and so is one that has begun.
+        """The best schedule found in the time, which the first beams may overrun; its bound is the quick one.
 
         Args:
             instance: The cell.
