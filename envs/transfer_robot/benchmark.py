@@ -14,7 +14,8 @@ from typing import Final
 import numpy as np
 
 from makespan.envs.core.errors import UnknownNameError
-from makespan.envs.transfer_robot.generator import make_generator
+from makespan.envs.core.family import BestKnown
+from makespan.envs.transfer_robot.generator import TOY_OPTIMUM, make_generator
 from makespan.envs.transfer_robot.instance import TransferCell
 
 _KINDS: Final = ("single_arm", "dual_arm", "two_robots", "two_dual_arms", "residency")
@@ -74,3 +75,12 @@ def find_instances(spec: str) -> list[TransferCell]:
     if not found:
         raise UnknownNameError("instance, set or file", spec, [*INSTANCE_SETS, *instance_names()])
     return [_load(name) for name in found]
+
+
+def best_known(cell: TransferCell | str) -> BestKnown | None:
+    """The toys' optima, worked out by hand; nothing has been published for this problem."""
+    name = cell if isinstance(cell, str) else cell.name
+    if name not in INSTANCE_SETS["toys"] or (not isinstance(cell, str) and cell != _load(name)):
+        return None
+    optimum = TOY_OPTIMUM[_load(name).max_hands]
+    return BestKnown(optimum, optimum, "by hand; see `ToyCell`")

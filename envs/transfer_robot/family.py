@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from makespan.envs.core import gantt
 from makespan.envs.core.family import Family
 from makespan.envs.core.schedule import Schedule
 from makespan.envs.transfer_robot import registry as registry  # registers the solvers
 from makespan.envs.transfer_robot import rules as rules  # registers the rules
-from makespan.envs.transfer_robot.benchmark import INSTANCE_SETS, find_instances
+from makespan.envs.transfer_robot.benchmark import INSTANCE_SETS, best_known, find_instances
 from makespan.envs.transfer_robot.bounds import lower_bound
 from makespan.envs.transfer_robot.follow import MovesPolicy
 from makespan.envs.transfer_robot.generator import generator_names, make_generator
@@ -36,11 +36,6 @@ def group(cell: TransferCell) -> str:
     robots = "1 robot" if cell.num_robots == 1 else f"{cell.num_robots} robots"
     hands = "1 hand" if cell.max_hands == 1 else f"{cell.max_hands} hands"
     return f"{robots}, {hands}" + (", limits" if (cell.limit >= 0).any() else "")
-
-
-def best_known(cell: Any) -> None:
-    """Nothing has been published for these cells."""
-    return
 
 
 TRANSFER_ROBOT: Final = Family(

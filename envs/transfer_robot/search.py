@@ -163,7 +163,7 @@ class BeamSearchSolver:
     max_width: int = 1000
 
     def solve(self, instance: TransferCell, time_limit_s: float = 2.0, seed: int = 0) -> Solution:
-        """The best schedule found in the time; its bound is the quick one. A beam that has begun is finished.
+        """The best schedule found in the time, which the first beams may overrun; its bound is the quick one.
 
         Args:
             instance: The cell.
@@ -177,7 +177,7 @@ class BeamSearchSolver:
         width = self.width
         while objective > bound and width <= self.max_width:
             for haste in (0.0, 1.0):
-                if time.monotonic() - began > time_limit_s:
+                if width > self.width and time.monotonic() - began > time_limit_s:
                     break
                 found = beam(instance, width, haste)
                 if found is not None and found[1] < objective:

@@ -191,6 +191,11 @@ def test_named_instances() -> None:
     assert len(find_instances("dual_arm")) == 10
     with pytest.raises(UnknownNameError, match="toy"):
         find_instances("toi")
+    known = TRANSFER_ROBOT.best_known(load_instance("toy-dual"))
+    assert known is not None
+    assert known.proved
+    assert known.upper == 34
+    assert TRANSFER_ROBOT.best_known(load_instance("dual_arm-0")) is None
     assert group(load_instance("residency-0")) == "1 robot, 2 hands, limits"
 
 
