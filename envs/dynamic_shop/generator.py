@@ -223,7 +223,9 @@ class KnownOptimumShop:
         durations = rng.integers(1, self.high + 1, (self.num_jobs, 1), dtype=np.int32)
         first = np.arange(self.num_jobs + 1, dtype=np.int32)
         shop = ShopInstance(first, np.zeros_like(durations), durations, 1, name="smith")
-        return DynamicShopInstance(shop, np.zeros(self.num_jobs, np.int32), rng.integers(1, 5, self.num_jobs))
+        return DynamicShopInstance(
+            shop, np.zeros(self.num_jobs, np.int32), rng.integers(1, 5, self.num_jobs, dtype=np.int32)
+        )
 
 
 @dataclass(frozen=True)

@@ -32,12 +32,14 @@ def schedule_of(instance: DynamicShopInstance, start: IntArray, choice: IntArray
     end = completions(instance, machine, start, instance.realised[begun, choice[begun]].astype(np.int64))
     down = instance.down[instance.down[:, 1] < max(now, int(end.max(initial=0)))].astype(np.int64)
     nobody = np.full(len(down), -1, np.int64)
-    columns = zip(
-        (job, task, machine, start, end), (nobody, nobody, down[:, 0], down[:, 1], down[:, 2]), strict=True
-    )
-    kinds = ("process",) * len(begun) + ("down",) * len(down)
     return Schedule(
-        *(np.concatenate(pair) for pair in columns), kind=kinds or ("process",), name=instance.name
+        np.concatenate([job, nobody]),
+        np.concatenate([task, nobody]),
+        np.concatenate([machine, down[:, 0]]),
+        np.concatenate([start, down[:, 1]]),
+        np.concatenate([end, down[:, 2]]),
+        kind=("process",) * len(begun) + ("down",) * len(down) or ("process",),
+        name=instance.name,
     )
 
 

@@ -56,7 +56,8 @@ def draw_durations(
     """
     count, width = machines.shape
     uniform = law == "uniform"
-    base = rng.integers(low, high + 1, count) if uniform else rng.exponential((low + high) / 2, count)
+    drawn = rng.integers(low, high + 1, count) if uniform else rng.exponential((low + high) / 2, count)
+    base = np.asarray(drawn, np.float64)
     factor = np.ones((count, width))
     if width > 1:
         factor[:, 1:] = rng.uniform(1.0 - spread, 1.0 + spread, (count, width - 1))

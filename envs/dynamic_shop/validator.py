@@ -187,7 +187,9 @@ def _overlap_violations(found: dict[tuple[int, int], _Row]) -> list[str]:
 
 def _down_violations(instance: DynamicShopInstance, rows: list[tuple[int, ...]], last: int) -> list[str]:
     """The "down" rows are the windows that begin before the last end."""
-    expected = Counter((-1, -1, m, start, end) for m, start, end in instance.down.tolist() if start < last)
+    expected: Counter[tuple[int, ...]] = Counter(
+        (-1, -1, m, start, end) for m, start, end in instance.down.tolist() if start < last
+    )
     found = Counter(rows)
     sentences = []
     for what, odd in (("is missing", expected - found), ("has no reason", found - expected)):

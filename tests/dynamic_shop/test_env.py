@@ -165,3 +165,15 @@ def test_the_window_is_hidden() -> None:
     two = [first] + [env.step(int(np.flatnonzero(env.action_masks())[0]))[0] for _ in range(8)]
     for seen, also in zip(one, two, strict=True):
         assert all(np.array_equal(seen[key], also[key]) for key in seen if key != "critic_x")
+
+
+def test_schedules_can_be_drawn() -> None:
+    """The Gantt chart shows machines with their downtime, in the middle of a run and at its end."""
+    env = DynamicJobShopEnv("unreliable", mtbf=100.0, mttr=80.0, render_mode="ansi", **SMALL)
+    _, info = env.reset(seed=0)
+    terminated, texts = False, []
+    while not terminated:
+        _, _, terminated, _, info = env.step(int(np.flatnonzero(info["action_mask"])[0]))
+        texts.append(env.render())
+    assert "down" in env.schedule().kinds
+    assert all(isinstance(text, str) and text for text in (texts[len(texts) // 2], texts[-1]))
