@@ -132,6 +132,7 @@ def test_one_chamber_has_no_choice() -> None:
     generator, rng = OneChamberCell(num_glasses=4), np.random.default_rng(0)
     for _ in range(20):
         cell = generator.sample(rng)
+        assert cell.bounds.lower_bound == generator.optimum(cell)
         engine = TransferEngine(1, generator.size, fetches="ready", reward="makespan", skip_forced=True)
         engine.load(0, cell)
         play(engine, rng)
