@@ -135,18 +135,26 @@ def test_shipped_weights_are_small(name: str):
     assert pretrained_path(meta["env"]["id"]) == path
 
 
+SHOP_RULES = ("spt", "mwkr", "mopnr", "fdd_mwkr", "spt_twkr")
+
+
 @pytest.mark.parametrize(
-    ("env_id", "names"),
+    ("env_id", "names", "rules"),
     [
-        ("makespan/JobShop-v0", ("la0*", "ft06")),
-        ("makespan/FlexibleJobShop-v0", ("mk01", "mk02", "mk04", "mk05")),
+        ("makespan/JobShop-v0", ("la0*", "ft06"), SHOP_RULES),
+        ("makespan/FlexibleJobShop-v0", ("mk01", "mk02", "mk04", "mk05"), SHOP_RULES),
+        ("makespan/BlockingJobShop-v0", ("la0[1-5]", "ft06"), (*SHOP_RULES, "blocked_spt_twkr")),
+        (
+            "makespan/SingleMachineTardiness-v0",
+            ("pvw20-rdd0.[24]-tf0.6-*",),
+            ("mdd", "mddc", "psk", "augmented_mdd", "augmented_mddc"),
+        ),
     ],
 )
-def test_shipped_weights_beat_every_rule(env_id: str, names: tuple[str, ...]):
-    """On small published shops the pretrained greedy policy has a lower mean gap than the best single rule."""
+def test_shipped_weights_beat_every_rule(env_id: str, names: tuple[str, ...], rules: tuple[str, ...]):
+    """On small published instances the pretrained greedy policy has a lower mean gap than the best single rule."""
     family = get_family(env_id)
     instances = [one for name in names for one in family.find_instances(name)]
-    rules = ["spt", "mwkr", "mopnr", "fdd_mwkr", "spt_twkr"]
     result = evaluate(family, env_id, ["pretrained", *rules], instances=instances, load_policy=load_policy)
     gaps: dict[str, list[float]] = {}
     for row in result.rows:
