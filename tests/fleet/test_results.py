@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from fleet_play import play
 
 from makespan.agents.policy import load_policy
@@ -31,9 +32,12 @@ def test_the_bound_dominates_every_policy_on_every_day(name: str):
     assert sum(map(len, days.values())) == len(rows)
 
 
-@pytest.mark.parametrize(("preset", "days", "least"), [("tiny", 12, 1.05), ("base", 3, 1.05)])
-def test_the_agent_that_ships_beats_the_lookahead(preset: str, days: int, least: float):
+@pytest.mark.parametrize(
+    ("preset", "days"), [("tiny", 12), pytest.param("base", 4, marks=pytest.mark.slow)]
+)
+def test_the_agent_that_ships_beats_the_lookahead(preset: str, days: int):
     """Guards the shipped weights against anything that makes them play worse: features, encoder, checkpoint."""
+    torch.set_num_threads(1)
     chosen = [load_instance(f"{preset}-eval-{day:03d}") for day in range(days)]
     schema = fleet_schema(chosen[0].num_vertiports, chosen[0].num_aircraft)
     agent = load_policy("pretrained", ENV_ID).build(schema, greedy=True, seed=0)
@@ -41,4 +45,4 @@ def test_the_agent_that_ships_beats_the_lookahead(preset: str, days: int, least:
         np.mean([envs.objective(slot) for slot in range(days)])
         for envs in (play(chosen, agent), play(chosen, "lookahead"))
     ]
-    assert earned[0] > least * earned[1]
+    assert earned[0] > 1.05 * earned[1]
