@@ -272,20 +272,21 @@ def _signed(interval: Interval) -> str:
     return f"{interval.estimate:+.2f} [{interval.low:+.2f}, {interval.high:+.2f}]"
 
 
-def results_mapping(name: str, per_program: str = "") -> str:
-    """Latency against the portfolio's, from a stored evaluation; with `programs` one row for each program."""
-    document = _stored(name)
+def results_mapping(*names: str) -> str:
+    """Latency against the portfolio's, from stored evaluations; with `programs` at the end one row for each program."""
+    per_program = names[-1] == "programs"
+    documents = [_stored(name) for name in names if name != "programs"]
     latency: dict[str, dict[str, float]] = {}
     seconds: dict[str, list[float]] = {}
-    for row in document["rows"]:
+    for row in (row for document in documents for row in document["rows"]):
         latency.setdefault(row["policy"], {})[row["instance"]] = row["objective"]
         seconds.setdefault(row["policy"], []).append(row["seconds"])
     best = latency["portfolio"]
     gain = {policy: {name: best[name] / own[name] for name in own} for policy, own in latency.items()}
     if per_program:
-        names = [policy for policy in gain if policy != "portfolio"]
-        lines = [[f"`{name}`", *(f"{gain[policy][name]:.3f}" for policy in names)] for name in best]
-        return table(("program@MiB", *(f"`{policy}`" for policy in names)), lines)
+        chosen = [policy for policy in gain if policy != "portfolio"]
+        lines = [[f"`{name}`", *(f"{gain[policy][name]:.3f}" for policy in chosen)] for name in sorted(best)]
+        return table(("program@MiB", *(f"`{policy}`" for policy in chosen)), lines)
     rows = []
     for policy in sorted(gain, key=lambda policy: -float(np.mean(np.log(list(gain[policy].values()))))):
         mean = mean_ci(np.log(list(gain[policy].values())))
@@ -295,7 +296,7 @@ def results_mapping(name: str, per_program: str = "") -> str:
         rows.append([f"`{policy}`", *cells])
     header = ("policy", "speed-up over the portfolio", f"better than it, of {len(best)}", "s / program")
     note = "Geometric mean of the portfolio's latency / the policy's [95 % bootstrap interval over programs]."
-    return f"{table(header, rows)}\n\n{note} {_provenance(document)}"
+    return f"{table(header, rows)}\n\n{note} {' '.join(map(_provenance, documents))}"
 
 
 def _stored(name: str) -> dict[str, Any]:
@@ -307,9 +308,10 @@ def _stored(name: str) -> dict[str, Any]:
 
 def _provenance(document: Mapping[str, Any]) -> str:
     meta, rows = document["meta"], document["rows"]
+    command = re.sub(r"(--instances \S+)( [^-\s]\S*){5,}", r"\1 ...", meta["command"])  # in full in the file
     return (
         f"{sum(row['valid'] for row in rows)} of {len(rows)} solutions accepted by the validator. "
-        f"`python {meta['command']}`, seed {meta['seed']}, commit {meta['commit']}, "
+        f"`python {command}`, seed {meta['seed']}, commit {meta['commit']}, "
         f"{meta['machine']['cpu_count']} cores; seconds were taken on a busy machine."
     )
 
