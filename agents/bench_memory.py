@@ -8,6 +8,7 @@ what a search in Python pays for each placement.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, Final
 
 import gymnasium
@@ -62,11 +63,9 @@ def _of_size(size: str, env_id: str, name: str, options: dict[str, Any]) -> Iter
     yield row("env.step, full observation, live", 1, lambda: _scalar(env_id, instance, options, copy=False))
     yield row("env.step, full observation, copied", 1, lambda: _scalar(env_id, instance, options, copy=True))
     for num_envs in (1, 64, 256):
-        yield row(
-            "batch, full observation", num_envs, lambda n=num_envs: _batch(env_id, instance, options, n)
-        )  # type: ignore[misc]
+        yield row("batch, full observation", num_envs, partial(_batch, env_id, instance, options, num_envs))
     for rule in _rules(env_id, options):
-        yield row(f"batch, rule {rule}", 64, lambda r=rule: _rule(env_id, instance, options, r, 64))  # type: ignore[misc]
+        yield row(f"batch, rule {rule}", 64, partial(_rule, env_id, instance, options, rule, 64))
 
 
 def _rules(env_id: str, options: dict[str, Any]) -> tuple[str, ...]:
