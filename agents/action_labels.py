@@ -29,7 +29,9 @@ from makespan.envs.core.graph import GraphSchema
 from makespan.envs.core.policy import PlanningPolicy, Policy
 
 _MIXING = 3  # stream
-_TOGETHER = 8  # instances a file: a teacher that plans takes its time, and a run that was killed goes on from there
+_TOGETHER = (
+    8  # instances a file: a teacher that plans takes its time, and a run that was killed goes on from there
+)
 
 Kept = tuple[list[Actions], list[Actions]]  # actions taken, and the teacher's
 
