@@ -32,9 +32,7 @@ def test_the_bound_dominates_every_policy_on_every_day(name: str):
     assert sum(map(len, days.values())) == len(rows)
 
 
-@pytest.mark.parametrize(
-    ("preset", "days"), [("tiny", 12), pytest.param("base", 4, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize(("preset", "days"), [("tiny", 12), pytest.param("base", 4, marks=pytest.mark.slow)])
 def test_the_agent_that_ships_beats_the_lookahead(preset: str, days: int):
     """Guards the shipped weights against anything that makes them play worse: features, encoder, checkpoint."""
     torch.set_num_threads(1)
