@@ -122,6 +122,7 @@ class GraphPolicy(_GraphNetworkMixin, MaskableMultiInputActorCriticPolicy):  # t
         encode: See there.
         head_width: See there.
         dropout: See there.
+        temporal: See there.
         optimizer_class: Of the weights.
         optimizer_kwargs: Its arguments, but for the learning rate.
     """
@@ -139,11 +140,12 @@ class GraphPolicy(_GraphNetworkMixin, MaskableMultiInputActorCriticPolicy):  # t
         encode: Literal["instance", "step"] = _DEFAULT.encode,
         head_width: int = _DEFAULT.head_width,
         dropout: float = _DEFAULT.dropout,
+        temporal: int = _DEFAULT.temporal,
         optimizer_class: type[torch.optim.Optimizer] = torch.optim.Adam,
         optimizer_kwargs: dict[str, Any] | None = None,
     ) -> None:
         self.schema = _schema_of(observation_space, schema)
-        self.network_config = NetworkConfig(width, depth, rounds, encode, head_width, dropout)
+        self.network_config = NetworkConfig(width, depth, rounds, encode, head_width, dropout, temporal)
         super().__init__(
             observation_space,
             action_space,
@@ -193,6 +195,7 @@ class SelfMaskingGraphPolicy(_GraphNetworkMixin, MultiInputActorCriticPolicy):
         encode: See there.
         head_width: See there.
         dropout: See there.
+        temporal: See there.
         optimizer_class: See there.
         optimizer_kwargs: See there.
     """
@@ -211,11 +214,12 @@ class SelfMaskingGraphPolicy(_GraphNetworkMixin, MultiInputActorCriticPolicy):
         encode: Literal["instance", "step"] = _DEFAULT.encode,
         head_width: int = _DEFAULT.head_width,
         dropout: float = _DEFAULT.dropout,
+        temporal: int = _DEFAULT.temporal,
         optimizer_class: type[torch.optim.Optimizer] = torch.optim.Adam,
         optimizer_kwargs: dict[str, Any] | None = None,
     ) -> None:
         self.schema = _schema_of(observation_space, schema)
-        self.network_config = NetworkConfig(width, depth, rounds, encode, head_width, dropout)
+        self.network_config = NetworkConfig(width, depth, rounds, encode, head_width, dropout, temporal)
         super().__init__(
             observation_space,
             action_space,

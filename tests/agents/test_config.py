@@ -41,7 +41,7 @@ def test_presets_name_what_exists(name: str) -> None:
     config = load_preset(name)
     family = get_family(config.env.id)
     kinds = {parse_policy(text, family.name).kind for text in config.evaluation.rules}
-    assert kinds <= {"rule", "random", "portfolio"}
+    assert kinds <= {"rule", "policy", "random", "portfolio"}
     assert {parse_policy(text, family.name).kind for text in config.evaluation.solvers} <= {"solver"}
     for instance in config.evaluation.instances:
         assert family.find_instances(instance)
