@@ -119,8 +119,8 @@ def results_ppo() -> str:
     return _gaps("jobshop_ppo_benchmark", {"la": "LA, 40", "ta": "TA 15x15, 10"}, [])
 
 
-def results_speed(family: str) -> str:
-    """Decisions per CPU second by size, with ratios to the references of the family's stored benchmark.
+def results_speed(family: str, reference: str = "") -> str:
+    """Decisions per CPU second by size, with ratios to the references of the family's stored benchmark, or to one of them.
 
     Single environments are compared with a single one, batches with a batch where one is a reference.
     """
@@ -133,7 +133,9 @@ def results_speed(family: str) -> str:
         if row["size"]:
             speeds.setdefault((row["name"], row["num_envs"]), {})[row["size"]] = row["per_second"]
             many = row["num_envs"] > 1
-            if row["reference"] and names.setdefault(many, row["reference"]) == row["reference"]:
+            if not row["reference"] or (reference and row["reference"] != reference):
+                continue
+            if names.setdefault(many, row["reference"]) == row["reference"]:
                 peers[many][row["size"]] = row["per_second"]
     rows = []
     for (name, num_envs), speed in speeds.items():
@@ -374,6 +376,7 @@ SUMMARY: Final = (
     ("memory allocation", "MiniMalloc A, B, C", "", ("memory_allocation_minimalloc",)),
     ("aircraft fleet", "`base`, 100 days", "", ("fleet_base",)),
     ("aircraft fleet", "`tiny`, 100 days", "", ("fleet_tiny",)),
+    ("aircraft fleet", "`large`, untrained, 3 days", "", ("fleet_large",)),
 )
 """Problem, instances, the rule to beat ("": the best one), and the stored evaluations."""
 TOTALS: Final = frozenset({"total tardiness", "total weighted tardiness", "profit"})
