@@ -143,7 +143,7 @@ SHOP_RULES = ("spt", "mwkr", "mopnr", "fdd_mwkr", "spt_twkr")
     [
         ("makespan/JobShop-v0", ("la0*", "ft06"), SHOP_RULES),
         ("makespan/FlexibleJobShop-v0", ("mk01", "mk02", "mk04", "mk05"), SHOP_RULES),
-        ("makespan/BlockingJobShop-v0", ("la0[1-5]", "ft06"), (*SHOP_RULES, "blocked_spt_twkr")),
+        ("makespan/BlockingJobShop-v0", ("proved",), (*SHOP_RULES, "blocked_spt_twk", "blocked_spt_twkr")),
         (
             "makespan/SingleMachineTardiness-v0",
             ("pvw20-rdd0.[24]-tf0.6-*",),
