@@ -43,7 +43,9 @@ def commands() -> list[str]:
 
 
 def renderer() -> ModuleType:
-    """The script docs/render.py as a module."""
+    """The script docs/render.py as a module, which imports what stands beside it."""
+    if str(ROOT / "docs") not in sys.path:
+        sys.path.insert(0, str(ROOT / "docs"))
     spec = importlib.util.spec_from_file_location("render", ROOT / "docs" / "render.py")
     assert spec is not None
     assert spec.loader is not None

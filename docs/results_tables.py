@@ -1,0 +1,385 @@
+"""Tables of results for the documentation, from what is stored in `benchmarks/results/`."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from makespan.agents.statistics import Interval, mean_ci, paired_difference
+
+RESULTS: Final = Path(__file__).resolve().parents[1] / "benchmarks" / "results"
+
+
+def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A Markdown table."""
+    header = list(header)
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def jobshop() -> str:
+    """Mean gaps on Lawrence's and Taillard's shops, from the stored evaluation."""
+    return _gaps(
+        "jobshop_la_ta",
+        {"la": "LA, 40", "ta": "TA, 80"},
+        ["ta 15x15", "ta 20x20", "ta 30x20", "ta 50x20", "ta 100x20"],
+    )
+
+
+def quickstart() -> str:
+    """Mean gaps of the quickstart's agent on the literature, from the stored evaluation."""
+    return _gaps("jobshop_quickstart_benchmark", {"la": "LA, 40", "ta": "TA 15x15, 10"}, [])
+
+
+def ppo() -> str:
+    """Mean gaps of PPO from scratch on the literature, from the stored evaluation."""
+    return _gaps("jobshop_ppo_benchmark", {"la": "LA, 40", "ta": "TA 15x15, 10"}, [])
+
+
+def solvers() -> str:
+    """Mean gaps of the solvers, from the stored evaluation."""
+    return _gaps("jobshop_solvers", {"ta": "TA 15x15 and 20x20"}, ["ta 15x15", "ta 20x20"])
+
+
+def flexible() -> str:
+    """Mean gaps on Brandimarte's shops, from the stored evaluation."""
+    return _gaps("flexible_jobshop_mk", {"mk": "mk01-mk10"}, [])
+
+
+def _gaps(name: str, sets: Mapping[str, str], sizes: Sequence[str]) -> str:
+    """Mean gap to best known in % with a bootstrap interval: a row for each policy, best first."""
+    document = _stored(name)
+    meta = document["meta"]
+    groups = {info["instance"]: info["group"] for info in meta["instances"]}
+    gaps: dict[str, dict[str, list[float]]] = {}
+    seconds: dict[str, list[float]] = {}
+    for row in document["rows"]:
+        for column in (groups[row["instance"]].partition(" ")[0], groups[row["instance"]]):
+            gaps.setdefault(row["policy"], {}).setdefault(column, []).append(row["gap_pct"])
+        seconds.setdefault(row["policy"], []).append(row["seconds"])
+    order = sorted(gaps, key=lambda policy: float(np.mean(gaps[policy][list(sets)[-1]])))
+    rows = []
+    for policy in order:
+        whole = [mean_ci(gaps[policy][prefix]) for prefix in sets]
+        cells = [f"{interval.estimate:.1f} [{interval.low:.1f}, {interval.high:.1f}]" for interval in whole]
+        cells += [f"{np.mean(gaps[policy][size]):.1f}" for size in sizes]
+        rows.append([f"`{policy}`", *cells, f"{np.mean(seconds[policy]):.2g}"])
+    header = ["policy", *sets.values(), *(size.upper().replace("X", "x") for size in sizes), "s / instance"]
+    valid = sum(row["valid"] for row in document["rows"])
+    note = (
+        f"Mean gap to best known, % [95 % bootstrap interval over instances]; {valid} of {len(document['rows'])} schedules "
+        f"accepted by the validator. `python {meta['command']}`, seed {meta['seed']}, commit {meta['commit']}, "
+        f"{meta['machine']['cpu_count']} cores; seconds were taken on a busy machine. Bounds: {'; '.join(meta['bounds_source'])}."
+    )
+    return f"{table(header, rows)}\n\n{note}"
+
+
+def speed(family: str, reference: str = "") -> str:
+    """Decisions per CPU second by size, with ratios to the references of the family's stored benchmark, or to one of them.
+
+    Single environments are compared with a single one, batches with a batch where one is a reference.
+    """
+    document = _stored(f"speed_{family}")
+    sizes = list(dict.fromkeys(row["size"] for row in document["rows"] if row["size"]))
+    speeds: dict[tuple[str, int], dict[str, float]] = {}
+    peers: dict[bool, dict[str, float]] = {False: {}, True: {}}  # of batches?
+    names: dict[bool, str] = {}
+    for row in document["rows"]:
+        if row["size"]:
+            speeds.setdefault((row["name"], row["num_envs"]), {})[row["size"]] = row["per_second"]
+            many = row["num_envs"] > 1
+            if not row["reference"] or (reference and row["reference"] != reference):
+                continue
+            if names.setdefault(many, row["reference"]) == row["reference"]:
+                peers[many][row["size"]] = row["per_second"]
+    rows = []
+    for (name, num_envs), speed in speeds.items():
+        peer = peers[num_envs > 1] or peers[False]
+        cells = []
+        for size in sizes:
+            ratio = f" ({_times(speed[size] / peer[size])})" if size in speed and size in peer else ""
+            cells.append(f"{speed[size]:,.0f}{ratio}" if size in speed else "-")
+        rows.append([name, str(num_envs), *cells])
+    times = f" (times {' and '.join(dict.fromkeys(names.values()))})" if names else ""
+    note = (
+        f"Decisions per CPU second of one process{times}, median of {document['repeats']} runs, random legal actions; "
+        f"`{document['command']}`, commit {document['commit'][:7]}, {document['machine']['cpu_count']} cores, shared with "
+        "other work: compare ratios."
+    )
+    return f"{table(('what', 'environments', *sizes), rows)}\n\n{note}"
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.0f} x" if ratio >= 10 else f"{ratio:.2g} x"
+
+
+def minimalloc() -> str:
+    """Peak / capacity on MiniMalloc's files, from the stored evaluation."""
+    document = _stored("memory_allocation_minimalloc")
+    ratios: dict[str, dict[str, float]] = {}
+    seconds: dict[str, list[float]] = {}
+    for row in document["rows"]:
+        name, _, capacity = row["instance"].rpartition(".")
+        ratios.setdefault(row["policy"], {})[name] = row["objective"] / int(capacity)
+        seconds.setdefault(row["policy"], []).append(row["seconds"])
+    order = sorted(ratios, key=lambda policy: float(np.mean(list(ratios[policy].values()))))
+    rows = []
+    for policy in order:
+        cells = [
+            f"{ratio:.3f}" for ratio in (np.mean(list(ratios[policy].values())), *ratios[policy].values())
+        ]
+        rows.append([f"`{policy}`", *cells, f"{np.mean(seconds[policy]):.2g}"])
+    header = ("policy", "mean", *ratios[order[0]], "s / instance")
+    return f"{table(header, rows)}\n\nPeak / capacity. {_provenance(document)}"
+
+
+def gap(name: str) -> str:
+    """Mean gap to the optimum of each policy and, in pairs, against the best rule or heuristic, from a stored evaluation.
+
+    Instances whose optimum is 0 have no gap and are left out.
+    """
+    document = _stored(name)
+    gaps: dict[str, list[float]] = {}
+    seconds: dict[str, list[float]] = {}
+    for row in document["rows"]:
+        if row["gap_pct"] is not None and np.isfinite(row["gap_pct"]):
+            gaps.setdefault(row["policy"], []).append(row["gap_pct"])
+        seconds.setdefault(row["policy"], []).append(row["seconds"])
+    order = sorted(gaps, key=lambda policy: float(np.mean(gaps[policy])))
+    best = _best_rule(document, order)
+    rows = []
+    for policy in order:
+        mean, difference = mean_ci(gaps[policy]), paired_difference(gaps[policy], gaps[best])
+        cells = [f"{mean.estimate:.2f} [{mean.low:.2f}, {mean.high:.2f}]"]
+        cells += ["-" if policy == best else _signed(difference), f"{np.mean(seconds[policy]):.2g}"]
+        rows.append([f"`{policy}`", *cells])
+    header = (
+        "policy",
+        f"mean gap, %, {len(gaps[best])} instances",
+        f"against `{best}`, points",
+        "s / instance",
+    )
+    note = "Means [95 % bootstrap interval over instances]."
+    return f"{table(header, rows)}\n\n{note} {_provenance(document)}"
+
+
+def across(*labelled: str) -> str:
+    """The learned policy against the best rule of each of several stored evaluations, given as `label=name`."""
+    rows = []
+    for label, _, name in (one.partition("=") for one in labelled):
+        document = _stored(name)
+        values: dict[str, list[float]] = {}
+        for row in document["rows"]:
+            values.setdefault(row["policy"], []).append(row["objective"])
+        best = _best_rule(document, sorted(values, key=lambda policy: float(np.mean(values[policy]))))
+        own = next(one["policy"] for one in document["meta"]["policies"] if one["kind"] == "learned")
+        ratio = 100.0 * (np.array(values[own]) / np.array(values[best]) - 1.0)
+        cells = [f"{np.mean(values[own]):.1f}", f"`{best}`", f"{np.mean(values[best]):.1f}"]
+        rows.append([label, *cells, _signed(mean_ci(ratio)), f"{(ratio < 0.0).sum()} of {ratio.size}"])
+    header = ("", f"`{own}`", "best rule", "the rule's", "difference, %", "better on")
+    what = f"Mean {document['meta']['objective']} and mean difference in pairs [95 % bootstrap interval over instances]"
+    return f"{table(header, rows)}\n\n{what}; each row has the rule that was best there. Last row: {_provenance(document)}"
+
+
+def _best_rule(document: Mapping[str, Any], order: Sequence[str]) -> str:
+    """The first policy of an order that neither learns nor solves."""
+    kinds = {one["policy"]: one["kind"] for one in document["meta"]["policies"]}
+    return next(policy for policy in order if kinds[policy] not in ("learned", "solver"))
+
+
+def _signed(interval: Interval) -> str:
+    return f"{interval.estimate:+.2f} [{interval.low:+.2f}, {interval.high:+.2f}]"
+
+
+def mapping(*names: str) -> str:
+    """Latency against the portfolio's, from stored evaluations; with `programs` at the end one row for each program."""
+    per_program = names[-1] == "programs"
+    documents = [_stored(name) for name in names if name != "programs"]
+    latency: dict[str, dict[str, float]] = {}
+    seconds: dict[str, list[float]] = {}
+    for row in (row for document in documents for row in document["rows"]):
+        latency.setdefault(row["policy"], {})[row["instance"]] = row["objective"]
+        seconds.setdefault(row["policy"], []).append(row["seconds"])
+    best = latency["portfolio"]
+    gain = {policy: {name: best[name] / own[name] for name in own} for policy, own in latency.items()}
+    if per_program:
+        chosen = [policy for policy in gain if policy != "portfolio"]
+        lines = [[f"`{name}`", *(f"{gain[policy][name]:.3f}" for policy in chosen)] for name in sorted(best)]
+        return table(("program@MiB", *(f"`{policy}`" for policy in chosen)), lines)
+    rows = []
+    for policy in sorted(gain, key=lambda policy: -float(np.mean(np.log(list(gain[policy].values()))))):
+        mean = mean_ci(np.log(list(gain[policy].values())))
+        estimate, low, high = (np.exp(value) for value in (mean.estimate, mean.low, mean.high))
+        better = sum(value > 1.0 for value in gain[policy].values())
+        cells = [f"{estimate:.3f} [{low:.3f}, {high:.3f}]", str(better), f"{np.mean(seconds[policy]):.2g}"]
+        rows.append([f"`{policy}`", *cells])
+    header = ("policy", "speed-up over the portfolio", f"better than it, of {len(best)}", "s / program")
+    note = "Geometric mean of the portfolio's latency / the policy's [95 % bootstrap interval over programs]."
+    return f"{table(header, rows)}\n\n{note} {' '.join(map(_provenance, documents))}"
+
+
+def objective(name: str, *columns: str) -> str:
+    """Mean objective of each policy on the same instances, and how far it is from the best rule, from a stored evaluation.
+
+    With the column `seconds`, also what each took for an instance.
+    """
+    document = _stored(name)
+    meta = document["meta"]
+    values: dict[str, list[float]] = {}
+    for row in document["rows"]:
+        values.setdefault(row["policy"], []).append(row["objective"])
+    upper = meta.get("sense") == "max"
+    order = sorted(values, key=lambda policy: float(np.mean(values[policy])), reverse=upper)
+    best = _best_rule(document, order)
+    rows = []
+    for policy in order:
+        mean = mean_ci(values[policy])
+        ratio = mean_ci(list(100.0 * (np.array(values[policy]) / np.array(values[best]) - 1.0)))
+        change = "-" if policy == best else f"{ratio.estimate:+.1f} [{ratio.low:+.1f}, {ratio.high:+.1f}]"
+        rows.append([f"`{policy}`", f"{mean.estimate:.1f} [{mean.low:.1f}, {mean.high:.1f}]", change])
+        if "seconds" in columns:
+            spent = [row["seconds"] for row in document["rows"] if row["policy"] == policy]
+            rows[-1].append(f"{np.mean(spent):.2g}")
+    bounds = {row["instance"]: row["bound"] for row in document["rows"] if row["bound"] is not None}
+    if upper and bounds:
+        mean = mean_ci(list(bounds.values()))
+        bound = f"{mean.estimate:.1f} [{mean.low:.1f}, {mean.high:.1f}]"
+        rows.insert(0, ["upper bound", bound, *[""] * (len(rows[0]) - 2)])
+    valid = sum(row["valid"] for row in document["rows"])
+    header = ["policy", f"{meta['objective']}, {meta['unit']}", f"against `{best}`, %"]
+    header += ["seconds"] if "seconds" in columns else []
+    note = (
+        f"Means [95 % bootstrap interval over instances], paired; {valid} of {len(document['rows'])} schedules accepted by the "
+        f"validator. `{meta['command']}`, commit {meta['commit']}, {meta['machine']['cpu_count']} cores."
+    )
+    return f"{table(header, rows)}\n\n{note}"
+
+
+def total(name: str) -> str:
+    """Total objective of each policy over the same instances against the best rule's, from a stored evaluation.
+
+    Where single objectives may be next to nothing, ratios of totals say what ratios of single instances cannot.
+    """
+    document = _stored(name)
+    meta = document["meta"]
+    values: dict[str, list[float]] = {}
+    for row in document["rows"]:
+        values.setdefault(row["policy"], []).append(row["objective"])
+    learned = {one["policy"] for one in meta["policies"] if one["kind"] == "learned"}
+    order = sorted(values, key=lambda policy: float(np.mean(values[policy])))
+    best = np.array(values[next(policy for policy in order if policy not in learned)])
+    draws = np.random.default_rng(0).integers(len(best), size=(10_000, len(best)))
+    rows = []
+    for policy in order:
+        own = np.array(values[policy])
+        change = 100.0 * (own[draws].sum(axis=1) / best[draws].sum(axis=1) - 1.0)
+        low, high = np.percentile(change, [2.5, 97.5])
+        told = f"{100.0 * (own.sum() / best.sum() - 1.0):+.1f} [{low:+.1f}, {high:+.1f}]"
+        wins = f"{(own < best).sum()} / {(own == best).sum()} / {(own > best).sum()}"
+        is_best = bool((own == best).all())
+        rows.append([f"`{policy}`", f"{own.mean():.0f}", "-" if is_best else told, "-" if is_best else wins])
+    header = (
+        "policy",
+        f"mean {meta['objective']}",
+        "total against the best rule's, %",
+        "better / equal / worse",
+    )
+    note = f"{len(best)} instances, paired; ratio of the totals [95 % bootstrap interval over instances]. {_provenance(document)}"
+    return f"{table(header, rows)}\n\n{note}"
+
+
+SUMMARY: Final = (
+    ("classic job shop", "LA and TA, 120", "", ("jobshop_la_ta",)),
+    ("flexible job shop", "mk01-mk10", "", ("flexible_jobshop_mk",)),
+    ("blocking job shop", "proved optima, 29", "", ("blocking_proved",)),
+    ("dynamic job shop", "90 % utilisation, 100", "", ("dynamic_shop_90",)),
+    ("single machine", "n = 20, 400", "", ("tardiness_n20",)),
+    ("transfer robots", "limits on stays, 100", "", ("transfer_robot_residency",)),
+    ("transfer robots", "two hands, 100", "", ("transfer_robot_dual_arm",)),
+    ("transfer robots", "two robots, 100", "", ("transfer_robot_two_robots",)),
+    ("tasks on a chip", "streams at 75 us, 50", "", ("soc_top_stream_75",)),
+    ("tasks on a chip", "the same, 20 % noise, 50", "", ("soc_top_stream_75_noise",)),
+    (
+        "memory mapping",
+        "programs of unseen models, 70",
+        "density",
+        (*(f"memory_mapping_priority_{group}" for group in range(5)), "memory_mapping_orders"),
+    ),
+    ("memory allocation", "perfect packings, 10", "", ("memory_allocation_guillotine",)),
+    ("memory allocation", "MiniMalloc A, B, C", "", ("memory_allocation_minimalloc",)),
+    ("aircraft fleet", "`base`, 100 days", "", ("fleet_base",)),
+    ("aircraft fleet", "`tiny`, 100 days", "", ("fleet_tiny",)),
+    ("aircraft fleet", "`busy`, 50 days", "", ("fleet_busy",)),
+    ("aircraft fleet", "`large`, untrained, 3 days", "", ("fleet_large",)),
+)
+"""Problem, instances, the rule to beat ("": the best one), and the stored evaluations."""
+TOTALS: Final = frozenset({"total tardiness", "total weighted tardiness", "profit"})
+"""Objectives that may be next to nothing on an instance: means are compared, not instances."""
+
+
+def summary() -> str:
+    """The agents that ship against the best rule and the best solver of each problem, from the stored evaluations."""
+    header = ("problem", "instances", "objective, better is", "best rule or planner")
+    rows = [_summary_of(*entry) for entry in SUMMARY]
+    note = (
+        "Mean change of the objective against the best rule or planner on the same instances, % [95 % bootstrap interval over "
+        "instances] (of tardiness and profit, which may be next to nothing: change of the mean); one training seed each. "
+        "Commands and rows: the families' pages and `benchmarks/results/`."
+    )
+    return f"{table((*header, 'agent, one shot', 'agent, samples or search', 'solver'), rows)}\n\n{note}"
+
+
+def _summary_of(problem: str, instances: str, rule: str, names: Sequence[str]) -> list[str]:
+    """A row of the summary."""
+    documents = [_stored(name) for name in names]
+    meta = documents[0]["meta"]
+    sign = -1.0 if meta.get("sense") == "max" else 1.0
+    values: dict[str, dict[str, float]] = {}
+    for row in (row for document in documents for row in document["rows"]):
+        values.setdefault(row["policy"], {})[row["instance"]] = row["objective"]
+    mean = {policy: sign * float(np.mean(list(own.values()))) for policy, own in values.items()}
+    best = {"rule": rule} if rule else {}
+    for one in (one for document in documents for one in document["meta"]["policies"]):
+        policy, kind = one["policy"], "rule" if one["kind"] == "policy" else one["kind"]
+        if one["samples"] > 1 or "search=" in policy:
+            kind += ", searching"
+        if kind not in best or (mean[policy] < mean[best[kind]] and not (rule and kind == "rule")):
+            best[kind] = policy
+    reference = values[best["rule"]]
+    average = float(np.mean(list(reference.values())))
+    cells = []
+    for kind in ("learned", "learned, searching", "solver"):
+        if kind not in best or best[kind] == rule:
+            cells.append("-")
+            continue
+        own = values[best[kind]]
+        change = mean_ci(
+            [
+                100.0 * (own[name] - theirs) / (average if meta["objective"] in TOTALS else theirs)
+                for name, theirs in reference.items()
+            ]
+        )
+        shown = "" if kind == "learned" else f"`{best[kind].replace('pretrained', '')}` "
+        cells.append(f"{shown}{change.estimate:+.1f} [{change.low:+.1f}, {change.high:+.1f}]")
+    aim = "higher" if sign < 0 else "lower"
+    return [problem, instances, f"{meta['objective']}, {aim}", f"`{best['rule']}`", *cells]
+
+
+def _stored(name: str) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    return document
+
+
+def _provenance(document: Mapping[str, Any]) -> str:
+    meta, rows = document["meta"], document["rows"]
+    command = re.sub(r"(--instances \S+)( [^-\s]\S*){5,}", r"\1 ...", meta["command"])  # in full in the file
+    return (
+        f"{sum(row['valid'] for row in rows)} of {len(rows)} solutions accepted by the validator. "
+        f"`python {command}`, seed {meta['seed']}, commit {meta['commit']}, "
+        f"{meta['machine']['cpu_count']} cores; seconds were taken on a busy machine."
+    )
