@@ -299,6 +299,7 @@ class TrainConfig(Checked):
         seed: Seeds everything random in the run.
         env: Where the agent acts.
         network: What it is made of.
+        start_from: Weights to begin with in place of random ones: a run folder, a checkpoint, or "pretrained"; "" for none.
         imitation: First stage: imitate a solver.
         self_labelling: Second stage: imitate the best of its own samples.
         ppo: Third stage: reinforcement learning.
@@ -309,6 +310,7 @@ class TrainConfig(Checked):
     seed: Count = 0
     env: EnvConfig = field(default_factory=EnvConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
+    start_from: str = ""
     imitation: ImitationConfig = field(default_factory=ImitationConfig)
     self_labelling: SelfLabellingConfig = field(default_factory=SelfLabellingConfig)
     ppo: PPOConfig = field(default_factory=PPOConfig)

@@ -27,6 +27,7 @@ from makespan.agents.runtime import tune_malloc
 from makespan.agents.search import tune_temperature
 from makespan.agents.self_labelling import SelfLabeller
 from makespan.agents.shapes import check_config, schema_of, without_mode
+from makespan.agents.typed_config import ConfigError
 from makespan.envs.registration import get_family
 
 logger = logging.getLogger(__name__)
@@ -45,10 +46,22 @@ class _State:
 
 
 def make_network(config: TrainConfig) -> ActorCritic:
-    """A fresh network for the config's environment, seeded by the config."""
+    """The network that a run begins with: fresh, seeded by the config, or with the weights it is to start from.
+
+    Raises:
+        ConfigError: The weights are those of a network unlike the config's.
+    """
     schema = schema_of(config.env)
     torch.manual_seed(config.seed)
-    return ActorCritic(schema, config.network)
+    network = ActorCritic(schema, config.network)
+    if config.start_from:
+        given = load_policy(config.start_from, config.env.id)
+        if given.config != config.network:
+            raise ConfigError(
+                f"start_from: {config.start_from} has the network {given.config}; expected {config.network}"
+            )
+        network.load_state_dict({name: tensor.float() for name, tensor in given.weights.items()})
+    return network
 
 
 def describe(config: TrainConfig, **more: Any) -> dict[str, Any]:

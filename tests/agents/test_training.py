@@ -1,5 +1,6 @@
 """Runs go from labels to report, can be killed anywhere, and the shipped weights are what they claim to be."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from makespan.agents.evaluation import evaluate
 from makespan.agents.export import export
 from makespan.agents.policy import load_policy
 from makespan.agents.run_folder import RunFolder
-from makespan.agents.training import train
+from makespan.agents.training import make_network, train
+from makespan.agents.typed_config import ConfigError
 from makespan.envs.registration import get_family
 
 CONFIG = """
@@ -117,6 +119,16 @@ def test_export_keeps_the_policy(unbroken: RunFolder, tmp_path: Path):
     for name, tensor in final_weights(unbroken).items():
         assert tensors["network"][name].dtype == torch.float16
         torch.testing.assert_close(tensors["network"][name].float(), tensor, rtol=1e-3, atol=1e-4)
+
+
+def test_a_run_may_start_from_the_weights_of_another(config: TrainConfig, unbroken: RunFolder):
+    """`start_from` begins with a run's weights, bit for bit, and refuses those of another network."""
+    follower = replace(config, start_from=str(unbroken.path))
+    begun, theirs = make_network(follower).state_dict(), final_weights(unbroken)
+    assert all(torch.equal(begun[name], theirs[name]) for name in theirs)
+    wider = replace(follower, network=replace(config.network, width=2 * config.network.width))
+    with pytest.raises(ConfigError, match="start_from"):
+        make_network(wider)
 
 
 def test_an_unfinished_run_is_not_exported(config: TrainConfig, tmp_path: Path):
