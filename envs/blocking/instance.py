@@ -9,12 +9,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from makespan.envs.blocking.shutdowns import FAR as FAR
+from makespan.envs.blocking.shutdowns import padded_windows
 from makespan.envs.core.errors import InvalidInstanceError
 from makespan.envs.jobshop.instance import ShopInstance
 
 Int32Array = NDArray[np.int32]
 
-FAR: Final = 2**30  # later than everything
 _LIMIT: Final = 2**24  # rules read times as float32, exact up to here
 _MOST_MACHINES: Final = 63  # sets of machines are bits of an int64
 
@@ -66,7 +67,7 @@ class BlockingShopInstance:
             self._set(key, given if given.size else np.zeros(self.num_operations, np.int32))
         self._check_windows()
         self._check_stops()
-        self._set("windows", self._padded())
+        self._set("windows", padded_windows(self.down, self.num_machines))
 
     def _set(self, key: str, array: Int32Array) -> None:
         array.setflags(write=False)
@@ -115,16 +116,6 @@ class BlockingShopInstance:
         longest = int((2 * duration.astype(np.int64) + self.stop_length).sum())
         if stopped.any() and longest + int(self.shop.release.max()) >= _LIMIT:
             raise InvalidInstanceError("stop_length: too long in all; rules could not read times exactly")
-
-    def _padded(self) -> Int32Array:
-        counts = np.bincount(self.down[:, 0], minlength=self.num_machines)
-        padded = np.zeros((self.num_machines, int(counts.max()) + 1, 3), np.int32)
-        padded[:, :, :2] = FAR
-        column = np.arange(len(self.down)) - np.repeat(np.cumsum(counts) - counts, counts)
-        padded[self.down[:, 0], column, :2] = self.down[:, 1:]
-        length = np.where(padded[:, :, 0] < FAR, padded[:, :, 1] - padded[:, :, 0], 0)
-        padded[:, 1:, 2] = length.cumsum(axis=1)[:, :-1]
-        return padded
 
     @property
     def num_jobs(self) -> int:

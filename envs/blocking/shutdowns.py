@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from makespan.envs.core.errors import InstanceFormatError
 
+FAR: Final = 2**30  # later than everything
+
 Int32Array = NDArray[np.int32]
 Float64Array = NDArray[np.float64]
 
@@ -129,3 +131,23 @@ def read_trace(path: str | Path) -> Int32Array:
                     f"{path}, line {reader.line_num}: {','.join(row)!r}; expected three whole numbers"
                 )
     return np.array(rows, np.int32).reshape(-1, 3)
+
+
+def padded_windows(down: Int32Array, num_machines: int) -> Int32Array:
+    """Windows of downtime by machine, as simulators read them.
+
+    Args:
+        down: (num_windows, 3) rows machine, start, end, sorted by machine and start.
+        num_machines: Machines.
+
+    Returns:
+        (num_machines, K + 1, 3): start, end and earlier downtime of the machine's windows, then rows that start at `FAR`.
+    """
+    counts = np.bincount(down[:, 0], minlength=num_machines)
+    padded = np.zeros((num_machines, int(counts.max()) + 1, 3), np.int32)
+    padded[:, :, :2] = FAR
+    column = np.arange(len(down)) - np.repeat(np.cumsum(counts) - counts, counts)
+    padded[down[:, 0], column, :2] = down[:, 1:]
+    length = np.where(padded[:, :, 0] < FAR, padded[:, :, 1] - padded[:, :, 0], 0)
+    padded[:, 1:, 2] = length.cumsum(axis=1)[:, :-1]
+    return padded

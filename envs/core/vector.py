@@ -95,7 +95,6 @@ class SchedulingVectorEnv(VectorEnv[Buffers, NDArray[np.int64], NDArray[Any]]):
         self._has_elapsed = hasattr(engine.outcome, "elapsed")
         self._has_truncated = hasattr(engine.outcome, "truncated")
         self._finished = np.zeros(num_envs, np.bool_)
-        self._slots = np.arange(num_envs)
         self._everywhere = np.ones(num_envs, np.bool_)
         self._everywhere.setflags(write=False)  # handed out in every info
 

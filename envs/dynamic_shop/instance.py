@@ -9,6 +9,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from makespan.envs.blocking.shutdowns import FAR as FAR
+from makespan.envs.blocking.shutdowns import padded_windows
 from makespan.envs.core.errors import InvalidInstanceError
 from makespan.envs.jobshop.instance import ShopInstance
 
@@ -17,7 +19,6 @@ Int32Array = NDArray[np.int32]
 OBJECTIVES: Final = ("tardiness", "flow_time", "makespan")
 """`tardiness`: total weighted tardiness; `flow_time`: total flow time; `makespan`: the latest completion; of counted jobs."""
 
-FAR: Final = 2**30  # later than everything
 _LIMIT: Final = 2**24  # rules read times as float32, exact up to here
 
 
@@ -71,7 +72,7 @@ class DynamicShopInstance:
         self._check_realised()
         self._check_windows()
         self._check_length()
-        self._set("windows", self._padded())
+        self._set("windows", padded_windows(self.down, self.num_machines))
 
     def _set(self, key: str, given: Any) -> None:
         given = np.asarray(given)
@@ -140,16 +141,6 @@ class DynamicShopInstance:
             raise InvalidInstanceError(
                 f"realised: the run may last {last} time units; expected less than 2^24, as rules read times"
             )
-
-    def _padded(self) -> Int32Array:
-        counts = np.bincount(self.down[:, 0], minlength=self.num_machines)
-        padded = np.zeros((self.num_machines, int(counts.max()) + 1, 3), np.int32)
-        padded[:, :, :2] = FAR
-        column = np.arange(len(self.down)) - np.repeat(np.cumsum(counts) - counts, counts)
-        padded[self.down[:, 0], column, :2] = self.down[:, 1:]
-        length = np.where(padded[:, :, 0] < FAR, padded[:, :, 1] - padded[:, :, 0], 0)
-        padded[:, 1:, 2] = length.cumsum(axis=1)[:, :-1]
-        return padded
 
     @property
     def num_jobs(self) -> int:

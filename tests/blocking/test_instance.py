@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from blocking_shops import play
+from random_play import play
 
 from makespan.envs.blocking.benchmark import INSTANCE_SETS, best_known, find_instances, load_instance
 from makespan.envs.blocking.engine import BlockingShopEngine

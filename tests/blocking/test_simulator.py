@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from blocking_shops import LAWS, best_reachable, engine_for, play, small_shop
+from blocking_shops import LAWS, engine_for, small_shop
+from random_play import best_reachable, play
 
 from makespan.envs.blocking.engine import BlockingShopEngine
 from makespan.envs.blocking.generator import TOY_OPTIMUM, ToyBlockingShop, UniformBlockingShop

@@ -43,33 +43,3 @@ def small_cell(rng: np.random.Generator, low: int = 0, **given: object) -> Trans
         "name": "small",
     }
     return TransferCell(**(parts | given))  # type: ignore[arg-type]
-
-
-def play(engine: TransferEngine, rng: np.random.Generator) -> None:
-    """Random legal decisions until every slot's episode is over."""
-    while not engine.outcome.terminated.all():
-        mask = engine.observation["action_mask"]
-        actions = np.where(mask > 0, rng.random(mask.shape), -1.0).argmax(axis=1)
-        engine.step(np.where(engine.outcome.terminated, -1, actions))
-
-
-def best_reachable(engine: TransferEngine, cell: TransferCell, limit: int = 300_000) -> int:
-    """Smallest objective over all sequences of decisions (depth first, cut by the engine's own lower bound)."""
-    engine.load(0, cell)
-    best = 10**9
-    stack = [engine.clone(0)]
-    for _ in range(limit):
-        if not stack:
-            return best
-        token = stack.pop()
-        engine.restore(0, token)
-        if engine.outcome.terminated[0]:
-            best = min(best, int(engine.objective(0)))
-            continue
-        if engine.lower_bound(0) >= best:
-            continue
-        for action in np.flatnonzero(engine.observation["action_mask"][0]):
-            engine.restore(0, token)
-            engine.step(np.array([action]))
-            stack.append(engine.clone(0))
-    raise AssertionError("the search did not end")

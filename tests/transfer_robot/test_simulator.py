@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from plain_cell import Move, PlainCell
-from small_cells import best_reachable, engine_for, play, small_cell
+from random_play import best_reachable, play
+from small_cells import engine_for, small_cell
 
 from makespan.envs.transfer_robot.engine import TransferEngine
 from makespan.envs.transfer_robot.generator import TOY_OPTIMUM, OneChamberCell, RailCell, ToyCell

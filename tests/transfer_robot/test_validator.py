@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from small_cells import engine_for, play
+from random_play import play
+from small_cells import engine_for
 
 from makespan.envs.core.errors import InvalidScheduleError
 from makespan.envs.core.schedule import Schedule
