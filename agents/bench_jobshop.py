@@ -10,6 +10,7 @@ import contextlib
 import io
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ from makespan.agents.bench_plays import Ground, chosen_sizes, rows
 from makespan.envs.core.kernels import kernel
 from makespan.envs.jobshop.benchmark import load_instance
 from makespan.envs.jobshop.instance import ShopInstance
+from makespan.envs.jobshop.rollout import RuleRollouts
 from makespan.envs.jobshop.simulator import (
     JOBS,
     NON_DELAY,
@@ -37,6 +39,7 @@ SIZES: Final = {"6x6": "ft06", "15x15": "ta01", "100x20": "ta71"}
 RULES: Final = ("spt", "spt_twkr")
 EPISODES: Final = 250_000  # decisions of whole episodes in one batch
 KERNEL: Final = "bare kernel"
+KERNEL_ENVS: Final = 64
 
 
 def contestants(sizes: Sequence[str] | None = None) -> list[Contestant]:
@@ -54,7 +57,9 @@ def _of_size(size: str, instance: ShopInstance) -> Iterator[Contestant]:
     if instance.num_operations <= 400:  # beyond, it takes minutes for an episode
         yield row("graph-jsp-env", 1, lambda: _graph_jsp_env(instance))
     yield row("JSSEnv", 1, lambda: _jss_env(instance), "JSSEnv")
-    yield row("bare kernel, whole rollouts inside", 64, lambda: _kernel(instance), KERNEL)
+    yield row("bare kernel, whole rollouts inside", KERNEL_ENVS, lambda: _kernel(instance), KERNEL)
+    for rule in RULES:
+        yield row(f"rule {rule}, whole rollouts inside", KERNEL_ENVS, partial(_rule_rollouts, instance, rule))
     yield from rows(
         Ground("makespan/JobShop-v0", instance, {"skip_forced": False}),
         size,
@@ -89,9 +94,8 @@ def _rollouts(shops: Shops, mask: NDArray[np.int8], state: NDArray[np.uint64]) -
 
 
 def _kernel(instance: ShopInstance) -> Play:
-    num_slots = 64
-    shops = make_shops(num_slots, instance.num_jobs, instance.num_operations, instance.num_machines, 1)
-    for b in range(num_slots):
+    shops = make_shops(KERNEL_ENVS, instance.num_jobs, instance.num_operations, instance.num_machines, 1)
+    for b in range(KERNEL_ENVS):
         load_slot(
             shops,
             b,
@@ -101,9 +105,19 @@ def _kernel(instance: ShopInstance) -> Play:
             instance.release,
             instance.num_machines,
         )
-    mask = np.zeros((num_slots, instance.num_jobs), np.int8)
+    mask = np.zeros((KERNEL_ENVS, instance.num_jobs), np.int8)
     state = np.array([88172645463325252], np.uint64)
     return lambda: int(_rollouts(shops, mask, state))
+
+
+def _rule_rollouts(instance: ShopInstance, rule: str) -> Play:
+    rollouts = RuleRollouts([instance] * KERNEL_ENVS)
+
+    def play() -> int:
+        rollouts.play(rule)
+        return KERNEL_ENVS * instance.num_operations
+
+    return play
 
 
 def _jss_env(instance: ShopInstance) -> Play:

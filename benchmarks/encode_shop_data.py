@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from makespan.envs.jobshop.benchmark import INSTANCE_SETS, instance_names
+from makespan.envs.jobshop.benchmark import INSTANCE_SETS, INSTANCES
 from makespan.envs.jobshop.formats import loads
 from makespan.envs.jobshop.instance import ShopInstance
 
@@ -40,7 +40,7 @@ def read_shops(inputs: Path) -> dict[str, ShopInstance]:
     with gzip.open(inputs / "fjsp_instances_text.json.gz", "rt") as file:
         flexible = json.load(file)
     shops = {}
-    for name in instance_names():
+    for name in INSTANCES.names:
         if name in classic:
             rows = classic[name]
             jobs = [
@@ -86,7 +86,7 @@ def write_bounds(inputs: Path) -> None:
             for row in csv.DictReader(lines):
                 name, _, kind = row["instance"].partition("_")
                 bounds[f"{kind}-{name}" if kind else name] = (int(row["lb"]), int(row["ub"]))
-    names = [name for name in instance_names() if name not in INSTANCE_SETS["pfsp"]]
+    names = [name for name in INSTANCES.names if name not in INSTANCE_SETS["pfsp"]]
     rows = [f"{name},{bounds[name][0]},{bounds[name][1]}\n" for name in names]
     (OUTPUT / "bounds.csv").write_text(HEADER + "".join(rows))
 

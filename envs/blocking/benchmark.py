@@ -6,17 +6,15 @@
 from __future__ import annotations
 
 import csv
-import fnmatch
 import functools
 from collections.abc import Mapping
 from importlib import resources
-from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
 from makespan.envs.blocking.instance import BlockingShopInstance
-from makespan.envs.core.errors import UnknownNameError
 from makespan.envs.core.family import BestKnown
+from makespan.envs.core.named import NamedInstances
 from makespan.envs.jobshop import benchmark as classic
 
 SOURCES: Final = {
@@ -61,20 +59,6 @@ INSTANCE_SETS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(_instance
 """
 
 
-def load_instance(name: str) -> BlockingShopInstance:
-    """A shop of the literature without buffers, e.g. `la01` or `la01-noswap`.
-
-    Raises:
-        UnknownNameError: There is no such instance.
-    """
-    known = _canonical(name)
-    if known is None:
-        raise UnknownNameError(
-            "instance", name, INSTANCE_SETS["classic"] + INSTANCE_SETS[f"classic{NO_SWAP}"]
-        )
-    return _load(known)
-
-
 def _canonical(name: str) -> str | None:
     stem, swap = name.lower(), True
     if stem.endswith(NO_SWAP):
@@ -85,32 +69,28 @@ def _canonical(name: str) -> str | None:
     return known if swap else known + NO_SWAP
 
 
-@functools.lru_cache(maxsize=512)
-def _load(name: str) -> BlockingShopInstance:
+def _make(name: str) -> BlockingShopInstance:
     stem = name.removesuffix(NO_SWAP)
     return BlockingShopInstance(classic.load_instance(stem), swap=stem == name, name=name)
 
 
-def find_instances(spec: str) -> list[BlockingShopInstance]:
-    """Shops that one command-line argument stands for: a set, a name, a glob over the names, or the path of a file.
+def _with_swaps_unless_asked(pattern: str, names: list[str]) -> list[str]:
+    """`la*` means the shops with swaps; `la*-noswap` the others."""
+    return names if NO_SWAP in pattern else [name for name in names if not name.endswith(NO_SWAP)]
 
-    Raises:
-        UnknownNameError: None of these.
-        InstanceFormatError: The file is malformed.
-    """
-    lowered = spec.lower()
-    if lowered in INSTANCE_SETS:
-        return [_load(name) for name in INSTANCE_SETS[lowered]]
-    name = _canonical(spec)
-    if name is not None:
-        return [_load(name)]
-    if Path(spec).is_file():
-        return [BlockingShopInstance.load(spec)]
-    every = INSTANCE_SETS["classic"] + (INSTANCE_SETS[f"classic{NO_SWAP}"] if NO_SWAP in lowered else ())
-    found = [one for one in every if fnmatch.fnmatchcase(one, lowered)]
-    if found and any(symbol in spec for symbol in "*?["):
-        return [_load(one) for one in found]
-    raise UnknownNameError("instance, set or file", spec, [*INSTANCE_SETS, *every])
+
+_NAMED: Final = NamedInstances(
+    INSTANCE_SETS,
+    _make,
+    lambda path: [BlockingShopInstance.load(path)],
+    canonical=_canonical,
+    select=_with_swaps_unless_asked,
+)
+
+load_instance = _NAMED.load
+"""A shop of the literature without buffers, e.g. `la01` or `la01-noswap`, or from a file; see `NamedInstances.load`."""
+find_instances = _NAMED.find
+"""Shops that one command-line argument stands for; see `NamedInstances.find`."""
 
 
 def best_known(instance: BlockingShopInstance | str) -> BestKnown | None:
@@ -118,7 +98,7 @@ def best_known(instance: BlockingShopInstance | str) -> BestKnown | None:
     name = _canonical(instance if isinstance(instance, str) else instance.name)
     if name is None or name not in _optima():
         return None
-    published = _load(name)
+    published = load_instance(name)
     if not isinstance(instance, str) and instance != published:
         return None
     return BestKnown(_optima()[name], _optima()[name], SOURCES[published.swap])

@@ -6,16 +6,14 @@ probability 1e-17 a draw; the named training days `base-train-0017` have the see
 
 from __future__ import annotations
 
-import fnmatch
 import functools
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from makespan.envs.core.errors import UnknownNameError
 from makespan.envs.core.family import BestKnown
+from makespan.envs.core.named import NamedInstances
 from makespan.envs.fleet.formats import load
 from makespan.envs.fleet.generator import PRESETS, UAMFleet, make_generator
 from makespan.envs.fleet.generator_base import ToyDay
@@ -25,9 +23,15 @@ EVALUATION_SEED: Final = 10_000
 NUM_DAYS: Final = 100
 
 INSTANCE_SETS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
-    {f"{preset}-eval": tuple(f"{preset}-eval-{day:03d}" for day in range(NUM_DAYS)) for preset in PRESETS}
+    {
+        "toy": ("toy",),
+        **{
+            p: tuple(f"{p}-{day:03d}" for day in range(NUM_DAYS))
+            for p in (f"{name}-eval" for name in PRESETS)
+        },
+    }
 )
-"""Set name -> its evaluation days."""
+"""Set name -> its days: the toy, and the evaluation days of each preset."""
 
 _NAME: Final = re.compile(r"(?P<preset>.+)-(?P<kind>eval|train)-(?P<day>\d+)")
 
@@ -39,49 +43,31 @@ def _preset(name: str) -> UAMFleet:
     return generator
 
 
-@functools.lru_cache(maxsize=256)
-def load_instance(name: str) -> FleetDay:
-    """A day by name: `toy`, `<preset>-eval-000` to `-099`, `<preset>-train-0` to `-9999`.
-
-    Raises:
-        UnknownNameError: There is no such day.
-    """
-    if name == "toy":
-        return ToyDay().sample()
+def _canonical(name: str) -> str | None:
+    """`toy`, `<preset>-eval-000` to `-099`, `<preset>-train-0000` to `-9999`; leading zeros may be left out."""
     match = _NAME.fullmatch(name.lower())
     if match and match["preset"] in PRESETS:
         day = int(match["day"])
         if match["kind"] == "eval" and day < NUM_DAYS:
-            return _preset(match["preset"]).day(EVALUATION_SEED + day, f"{match['preset']}-eval-{day:03d}")
+            return f"{match['preset']}-eval-{day:03d}"
         if match["kind"] == "train" and day < EVALUATION_SEED:
-            return _preset(match["preset"]).day(day, f"{match['preset']}-train-{day:04d}")
-    raise UnknownNameError("day", name, _names())
+            return f"{match['preset']}-train-{day:04d}"
+    return "toy" if name.lower() == "toy" else None
 
 
-def _names() -> list[str]:
-    return ["toy", *(name for names in INSTANCE_SETS.values() for name in names)]
+def _make(name: str) -> FleetDay:
+    if name == "toy":
+        return ToyDay().sample()
+    preset, kind, day = name.rsplit("-", 2)
+    return _preset(preset).day(int(day) + (EVALUATION_SEED if kind == "eval" else 0), name)
 
 
-def find_instances(spec: str) -> list[FleetDay]:
-    """Days that one command-line argument stands for.
+_NAMED: Final = NamedInstances(INSTANCE_SETS, _make, lambda path: [load(path)], canonical=_canonical)
 
-    Args:
-        spec: A set (`base-eval`), a day (`base-eval-017`), a glob over the evaluation days (`base-eval-00?`), or a file's path.
-
-    Raises:
-        UnknownNameError: None of these.
-        InstanceFormatError: The file is malformed.
-    """
-    if spec in INSTANCE_SETS:
-        return [load_instance(name) for name in INSTANCE_SETS[spec]]
-    if Path(spec).is_file():
-        return [load(spec)]
-    if any(symbol in spec for symbol in "*?["):
-        names = [name for name in _names() if fnmatch.fnmatchcase(name, spec)]
-        if names:
-            return [load_instance(name) for name in names]
-        raise UnknownNameError("day, set or file", spec, [*INSTANCE_SETS, *_names()])
-    return [load_instance(spec)]
+load_instance = _NAMED.load
+"""A day by name, e.g. `base-eval-017`, `tiny-train-3` or `toy`, or from a file; see `NamedInstances.load`."""
+find_instances = _NAMED.find
+"""Days that one command-line argument stands for; see `NamedInstances.find`."""
 
 
 def best_known(instance: FleetDay) -> BestKnown | None:

@@ -8,19 +8,18 @@ and the flexible ones are package data in an encoding of our own (`data/shops.np
 from __future__ import annotations
 
 import csv
-import fnmatch
 import functools
 import re
 from collections.abc import Iterator, Mapping
 from importlib import resources
-from pathlib import Path
 from types import MappingProxyType
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from makespan.envs.core.errors import UnknownNameError
 from makespan.envs.core.family import BestKnown
+from makespan.envs.core.named import NamedInstances
 from makespan.envs.jobshop import formats
 from makespan.envs.jobshop.instance import ShopInstance
 from makespan.envs.jobshop.taillard import load_taillard
@@ -84,12 +83,6 @@ digits); mk, edata, rdata, vdata are flexible. Size groups such as `ta15x15` or 
 """
 
 
-@functools.cache
-def instance_names() -> tuple[str, ...]:
-    """Names of all instances, set after set."""
-    return tuple(dict.fromkeys(name for names in INSTANCE_SETS.values() for name in names))
-
-
 def _stem(name: str) -> str:
     """A spelling without case, separators between set and number, and leading zeros."""
     return re.sub(r"(?<=[a-z])[-_ ]?0*(?=\d+$)", "", name.lower())
@@ -98,9 +91,9 @@ def _stem(name: str) -> str:
 @functools.cache
 def _spellings() -> dict[str, str]:
     """Every accepted spelling -> name; the two-digit job shops win over the three-digit flow shops."""
-    spellings = {_stem(name): name for name in instance_names() if name not in INSTANCE_SETS["pfsp"]}
-    spellings |= {name: name for name in instance_names()}
-    return spellings
+    names = tuple(name for names in INSTANCE_SETS.values() for name in names)
+    spellings = {_stem(name): name for name in names if name not in INSTANCE_SETS["pfsp"]}
+    return spellings | {name: name for name in names}
 
 
 def canonical_name(name: str) -> str | None:
@@ -145,49 +138,28 @@ def _decode(name: str) -> ShopInstance:
     return ShopInstance(job_first, machines, durations, int(archive["num_machines"][index]), name=name)
 
 
-@functools.lru_cache(maxsize=512)
-def _load(name: str) -> ShopInstance:
+def _make(name: str) -> ShopInstance:
     return load_taillard(name) if name.startswith("ta") else _decode(name)
 
 
-def load_instance(name: str) -> ShopInstance:
-    """A shop of the literature by name, e.g. `ft06`, `ta01`, `mk01`, `edata-la01`; `FT6` and `la1` are understood.
-
-    Raises:
-        UnknownNameError: There is no such instance.
-    """
-    known = canonical_name(name)
-    if known is None:
-        raise UnknownNameError("instance", name, instance_names())
-    return _load(known)
+def _classic_first(pattern: str, names: list[str]) -> list[str]:
+    """`ta*` means the job shops; the flow shops of the same prefix are the set `pfsp` or three-digit globs."""
+    return [name for name in names if name not in INSTANCE_SETS["pfsp"]] or names
 
 
-def find_instances(spec: str) -> list[ShopInstance]:
-    """Shops that one command-line argument stands for.
-
-    Args:
-        spec: The name of a set (`ta15x15`) or of an instance (`la1`), a glob over the names (`la*`, `ta7?`), or the path of a
-            file in any format of `makespan.envs.jobshop.formats`. Names are tried before paths; case does not matter.
-
-    Raises:
-        UnknownNameError: None of these.
-        InstanceFormatError: The file is malformed.
-    """
-    lowered = spec.lower()
-    if lowered in INSTANCE_SETS:
-        return [_load(name) for name in INSTANCE_SETS[lowered]]
-    name = canonical_name(spec)
-    if name is not None:
-        return [_load(name)]
-    if Path(spec).is_file():
-        return [formats.load(spec)]
-    if any(symbol in spec for symbol in "*?["):
-        # `ta*` means the job shops; the flow shops of the same prefix are the set `pfsp` or three-digit globs.
-        names = [n for n in instance_names() if fnmatch.fnmatchcase(n, lowered)]
-        classic = [n for n in names if n not in INSTANCE_SETS["pfsp"]]
-        if names:
-            return [_load(n) for n in classic or names]
-    raise UnknownNameError("instance, set or file", spec, [*INSTANCE_SETS, *instance_names()])
+INSTANCES: Final = NamedInstances(
+    INSTANCE_SETS,
+    _make,
+    lambda path: [formats.load(path)],
+    canonical=canonical_name,
+    select=_classic_first,
+)
+"""All shops by name."""
+load_instance = INSTANCES.load
+"""A shop of the literature by name, e.g. `ft06`, `ta01`, `mk01`, `edata-la01` (`FT6` and `la1` are understood), or from a file
+in any format of `makespan.envs.jobshop.formats`; see `NamedInstances.load`."""
+find_instances = INSTANCES.find
+"""Shops that one command-line argument stands for; see `NamedInstances.find`."""
 
 
 @functools.cache
@@ -214,7 +186,7 @@ def best_known(instance: ShopInstance | str) -> BestKnown | None:
     name = canonical_name(instance if isinstance(instance, str) else instance.name)
     if name is None or name not in _bounds():
         return None
-    published = _load(name)
+    published = load_instance(name)
     if not isinstance(instance, str) and instance != published and instance != published.reversed():
         return None
     lower, upper = _bounds()[name]

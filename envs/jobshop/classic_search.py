@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from makespan.envs.core.schedule import Schedule
 from makespan.envs.jobshop import tabu_kernels as kernels
-from makespan.envs.jobshop.constructive import dispatch, schedule_of
+from makespan.envs.jobshop.constructive import schedule_of
 from makespan.envs.jobshop.disjunctive import Selection, makespan_of, selection_of
 from makespan.envs.jobshop.instance import ShopInstance
+from makespan.envs.jobshop.rollout import first_schedule
 from makespan.envs.jobshop.tabu_course import NOISE, Course, Limits, starts_and_columns
 
 IntArray = NDArray[np.int64]
@@ -44,7 +45,7 @@ class ClassicSearch(Course):
     ) -> None:
         super().__init__(instance, seed, limits, _SLICE // instance.num_operations)
         self.neighbourhood = neighbourhood
-        first = hint if hint is not None else dispatch(instance)
+        first = hint if hint is not None else first_schedule(instance)
         self.selection = selection_of(instance, *starts_and_columns(instance, first))
         self.walk = _new_walk(instance, self.selection, self.random)
         self.members: list[_Member] = []
@@ -56,7 +57,7 @@ class ClassicSearch(Course):
         self._walk_to_the_end(deadline)
         while not self._is_over(self.best.makespan, deadline):
             if len(self.members) < self.limits.population and self.limits.population > 1:
-                fresh = selection_of(self.instance, dispatch(self.instance, self.rng, NOISE).start)
+                fresh = selection_of(self.instance, first_schedule(self.instance, self.rng, NOISE).start)
                 kernels.restore(self.selection, fresh.before, fresh.after, fresh.order)
             else:
                 self._start_between_members()

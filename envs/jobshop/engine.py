@@ -24,10 +24,7 @@ from makespan.envs.jobshop.observation import (
     write_static,
 )
 from makespan.envs.jobshop.simulator import (
-    ACTIVE,
-    ACTIVE_FLEXIBLE,
     ALLOWED,
-    APPEND,
     BOUND,
     CHOICE,
     DECISIONS,
@@ -38,7 +35,6 @@ from makespan.envs.jobshop.simulator import (
     MACHINE,
     MAKESPAN,
     NEXT,
-    NON_DELAY,
     NON_DELAY_WAIT,
     OPERATIONS,
     PAID_BOUND,
@@ -50,15 +46,9 @@ from makespan.envs.jobshop.simulator import (
     load_slot,
     make_shops,
     reset_slot,
+    scheme_of,
     wait,
 )
-
-SCHEMES: Final = {
-    "non_delay": NON_DELAY,
-    "active": ACTIVE,
-    "non_delay_wait": NON_DELAY_WAIT,
-    "append": APPEND,
-}
 
 
 @borrowing_kernel
@@ -186,9 +176,7 @@ class JobShopEngine(SlotEngine):
     ) -> None:
         self._limits = (num_jobs, num_operations, num_machines, num_alternatives)
         self._sgs, self._skip_forced = sgs, skip_forced
-        scheme = SCHEMES[sgs]
-        if scheme == ACTIVE and num_alternatives > 1:
-            scheme = ACTIVE_FLEXIBLE
+        scheme = scheme_of(sgs, num_alternatives)
         self.schema = jobshop_schema(*self._limits, scheme == NON_DELAY_WAIT)
         self.observation = self.schema.zeros(num_slots)
         self._graph, self._static = graph_views(self.observation)

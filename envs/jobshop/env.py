@@ -9,12 +9,12 @@ from typing import Any, Final, Literal
 from gymnasium.vector import AutoresetMode
 
 from makespan.envs.core.env import IllegalAction, SchedulingEnv
-from makespan.envs.core.errors import InvalidInstanceError, UnknownNameError
+from makespan.envs.core.errors import InvalidInstanceError
 from makespan.envs.core.sources import Sources
 from makespan.envs.core.vector import SchedulingVectorEnv
 from makespan.envs.jobshop import rules as rules  # registers the family's rules
 from makespan.envs.jobshop.benchmark import load_instance
-from makespan.envs.jobshop.engine import SCHEMES, JobShopEngine
+from makespan.envs.jobshop.engine import JobShopEngine
 from makespan.envs.jobshop.generator import FixedShops, make_generator
 from makespan.envs.jobshop.generator_base import Generator, ShopSize
 from makespan.envs.jobshop.instance import ShopInstance
@@ -27,8 +27,6 @@ FLEXIBLE_SOURCES: Final = replace(SOURCES, default="flexible_sd1")
 
 
 def _engine(size: ShopSize, num_slots: int, sgs: str, skip_forced: bool, flexible: bool) -> JobShopEngine:
-    if sgs not in SCHEMES:
-        raise UnknownNameError("schedule generation scheme (sgs)", sgs, SCHEMES)
     if size.num_alternatives > 1 and not flexible:
         raise InvalidInstanceError(
             "operations with alternative machines in makespan/JobShop-v0; use makespan/FlexibleJobShop-v0"

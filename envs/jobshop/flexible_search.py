@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from makespan.envs.core.schedule import Schedule
 from makespan.envs.jobshop import flexible_tabu as kernels
-from makespan.envs.jobshop.constructive import dispatch, schedule_of
+from makespan.envs.jobshop.constructive import schedule_of
 from makespan.envs.jobshop.disjunctive import Selection, makespan_of, selection_of
 from makespan.envs.jobshop.instance import ShopInstance
+from makespan.envs.jobshop.rollout import first_schedule
 from makespan.envs.jobshop.tabu_course import NOISE, Course, Limits, starts_and_columns
 
 IntArray = NDArray[np.int64]
@@ -39,7 +40,9 @@ class FlexibleSearch(Course):
     def __init__(self, instance: ShopInstance, seed: int, hint: Schedule | None, limits: Limits) -> None:
         super().__init__(instance, seed, limits, _SLICE // instance.num_operations)
         self.elite: list[_Member] = []
-        self._start_from(*starts_and_columns(instance, hint if hint is not None else dispatch(instance)))
+        self._start_from(
+            *starts_and_columns(instance, hint if hint is not None else first_schedule(instance))
+        )
         self.best = _Member(
             int(self.walk.counters[1]), self.walk.best_start.copy(), self.walk.best_column.copy()
         )
@@ -51,7 +54,7 @@ class FlexibleSearch(Course):
         self._walk_to_the_end(deadline)
         while not self._is_over(self.best.makespan, deadline):
             if len(self.elite) < self.limits.population:
-                fresh = dispatch(self.instance, self.rng, NOISE)
+                fresh = first_schedule(self.instance, self.rng, NOISE)
                 self._start_from(*starts_and_columns(self.instance, fresh))
             else:
                 member = self.elite[int(self.rng.integers(len(self.elite)))]

@@ -376,39 +376,62 @@ def _write_candidate(
     x[12] = machine[b, m, LEFT] * per_job
     x[13] = machine[b, m, QUEUE_LENGTH] * per_job
     x[14] = np.float32(operation[b, o, COUNT]) / np.float32(clock[b, MACHINES])
-    next_queue = _write_next(shops, graph, b, a, o, last, end, scale)
+    _write_next(shops, graph, b, a, o, last, end, scale)
+    write_raw(shops, b, a, x, _C_RAW)
+
+
+@borrowing_kernel
+def write_raw(shops: Shops, b: int, a: int, row: NDArray[Any], column: int) -> None:
+    """Write an allowed candidate's raw features, in the order of the schema, from a column of its row on."""
+    job, operation, frontier = shops.job, shops.operation, shops.frontier
+    j = a // shops.alternative.shape[2]
+    o = job[b, j, NEXT]
+    m, first, tail = frontier[b, MACHINE, a], job[b, j, FIRST], operation[b, o, TAIL]
     total = operation[b, first, SHORTEST] + operation[b, first, TAIL]
-    x[_C_RAW] = p
-    x[_C_RAW + 1] = start
-    x[_C_RAW + 2] = job[b, j, READY]
-    x[_C_RAW + 3] = operation[b, o, SHORTEST] + tail
-    x[_C_RAW + 4] = last - o
-    x[_C_RAW + 5] = job[b, j, RELEASE] + total - tail
-    x[_C_RAW + 6] = total
-    x[_C_RAW + 7] = next_queue
-    x[_C_RAW + 8] = work
+    left = job[b, j + 1, FIRST] - o
+    row[column] = frontier[b, DURATION, a]
+    row[column + 1] = earliest_start(shops, b, j, m)
+    row[column + 2] = job[b, j, READY]
+    row[column + 3] = operation[b, o, SHORTEST] + tail
+    row[column + 4] = left
+    row[column + 5] = job[b, j, RELEASE] + total - tail
+    row[column + 6] = total
+    row[column + 7] = _next_queue(shops, b, o + 1) if left > 1 else 0
+    row[column + 8] = shops.machine[b, m, WORK]
+
+
+@borrowing_kernel
+def _first_free(shops: Shops, b: int, o: int) -> int:
+    """Of operation o's machines the one that is free first."""
+    best = shops.alternative[b, o, 0, MACHINE]
+    for k in range(1, shops.operation[b, o, COUNT]):
+        m = shops.alternative[b, o, k, MACHINE]
+        if shops.machine[b, m, READY] < shops.machine[b, best, READY]:
+            best = m
+    return best
+
+
+@borrowing_kernel
+def _next_queue(shops: Shops, b: int, o: int) -> int:
+    """Work that waits for the machine on which operation o could start first, and the machine's remaining busy time."""
+    m = _first_free(shops, b, o)
+    return shops.machine[b, m, QUEUE_WORK] + max(0, shops.machine[b, m, READY] - shops.clock[b, NOW])
 
 
 @borrowing_kernel
 def _write_next(
     shops: Shops, graph: Graph, b: int, a: int, o: int, last: int, end: int, scale: np.float32
-) -> int:
+) -> None:
     """Write the outlook on the job's next operation; of its machines the one that is free first counts."""
     x = graph.candidate_x[b, a]
     if o + 1 >= last:
         for column in range(_C_NEXT, _C_NEXT + 4):
             x[column] = 0.0
         x[_C_IS_LAST] = 1.0
-        return 0
-    best = shops.alternative[b, o + 1, 0, MACHINE]
-    for k in range(1, shops.operation[b, o + 1, COUNT]):
-        m = shops.alternative[b, o + 1, k, MACHINE]
-        if shops.machine[b, m, READY] < shops.machine[b, best, READY]:
-            best = m
-    ready = shops.machine[b, best, READY]
+        return
+    m = _first_free(shops, b, o + 1)
     x[_C_NEXT] = shops.operation[b, o + 1, SHORTEST] * scale
-    x[_C_NEXT + 1] = (end - ready) * scale
-    x[_C_NEXT + 2] = shops.machine[b, best, WORK] * scale
-    x[_C_NEXT + 3] = shops.machine[b, best, QUEUE_WORK] * scale
+    x[_C_NEXT + 1] = (end - shops.machine[b, m, READY]) * scale
+    x[_C_NEXT + 2] = shops.machine[b, m, WORK] * scale
+    x[_C_NEXT + 3] = shops.machine[b, m, QUEUE_WORK] * scale
     x[_C_IS_LAST] = 0.0
-    return shops.machine[b, best, QUEUE_WORK] + max(0, ready - shops.clock[b, NOW])

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from makespan.envs.core.graph import CandidateView
+from makespan.envs.core.native_rules import scalar_too
 from makespan.envs.core.policy import Priority, rule
 
 Priorities = NDArray[np.float64]
@@ -34,9 +35,10 @@ def _rule(name: str, citation: str) -> Callable[[Priority], Priority]:
     return rule(FAMILY, name, citation, tie_break=_completes_first)
 
 
+@scalar_too
 def _ratio(numerator: Priorities, denominator: Priorities) -> Priorities:
     """Element-wise ratio, 0 / 0 = 0: rows of forbidden candidates are all zero."""
-    return numerator / np.where(denominator == 0.0, 1.0, denominator)
+    return numerator / (denominator + (denominator == 0.0))
 
 
 @_rule("spt", PANWALKAR)

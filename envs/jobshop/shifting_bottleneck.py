@@ -17,7 +17,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from makespan.envs.core.policy import Solution
-from makespan.envs.jobshop.constructive import check_classic, check_time_limit, dispatch, schedule_of
+from makespan.envs.jobshop.constructive import check_classic, check_time_limit, schedule_of
 from makespan.envs.jobshop.disjunctive import (
     Selection,
     makespan_of,
@@ -28,6 +28,7 @@ from makespan.envs.jobshop.disjunctive import (
 )
 from makespan.envs.jobshop.instance import ShopInstance
 from makespan.envs.jobshop.one_machine import carlier
+from makespan.envs.jobshop.rollout import first_schedule
 from makespan.envs.jobshop.validator import lower_bound
 
 IntArray = NDArray[np.int64]
@@ -77,7 +78,7 @@ class _Procedure:
     def __init__(self, instance: ShopInstance, options: ShiftingBottleneckSolver, deadline: float) -> None:
         self.options = options
         self.deadline = deadline
-        self.selection = selection_of(instance, dispatch(instance).start)
+        self.selection = selection_of(instance, first_schedule(instance).start)
         machine = self.selection.machine
         self.operations = [np.flatnonzero(machine == m) for m in range(instance.num_machines)]
         self.ordered: dict[int, IntArray] = {}  # machine -> its operations in order

@@ -27,6 +27,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from makespan.envs.core.errors import UnknownNameError
 from makespan.envs.core.kernels import borrowing_kernel, kernel
 
 I32 = NDArray[np.int32]
@@ -36,6 +37,12 @@ ACTIVE: Final = 1
 ACTIVE_FLEXIBLE: Final = 2
 NON_DELAY_WAIT: Final = 3
 APPEND: Final = 4
+SCHEMES: Final = {
+    "non_delay": NON_DELAY,
+    "active": ACTIVE,
+    "non_delay_wait": NON_DELAY_WAIT,
+    "append": APPEND,
+}
 
 FAR: Final = 2**30
 
@@ -95,6 +102,14 @@ class Shops(NamedTuple):
         I32  # (B, 4, J K), a column for each candidate: what loops over candidates need, together in memory
     )
     machine: I32  # (B, M, 6)
+
+
+def scheme_of(sgs: str, num_alternatives: int) -> int:
+    """The scheme of that name in shops of at most so many alternatives; raises `UnknownNameError`."""
+    if sgs not in SCHEMES:
+        raise UnknownNameError("schedule generation scheme (sgs)", sgs, SCHEMES)
+    scheme = SCHEMES[sgs]
+    return ACTIVE_FLEXIBLE if scheme == ACTIVE and num_alternatives > 1 else scheme
 
 
 def make_shops(

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from makespan.envs.core.policy import Solution, Status
 from makespan.envs.core.schedule import Schedule
-from makespan.envs.jobshop.constructive import check_time_limit, dispatch, schedule_of
+from makespan.envs.jobshop.constructive import check_time_limit, schedule_of
 from makespan.envs.jobshop.instance import ShopInstance
+from makespan.envs.jobshop.rollout import first_schedule
 from makespan.envs.jobshop.validator import lower_bound, validate
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class CPSATSolver:
         """
         check_time_limit(time_limit_s)
         began = time.monotonic()
-        first = dispatch(instance)
+        first = first_schedule(instance)
         upper = validate(instance, first)
         if hint is not None and (hint_makespan := validate(instance, hint)) <= upper:
             first, upper = hint, hint_makespan

@@ -8,18 +8,15 @@ known of them is told by their facts.
 from __future__ import annotations
 
 import dataclasses
-import fnmatch
-import functools
 import zlib
 from collections.abc import Mapping
-from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
 import numpy as np
 
-from makespan.envs.core.errors import UnknownNameError
 from makespan.envs.core.family import BestKnown
+from makespan.envs.core.named import NamedInstances
 from makespan.envs.memory import allocation_formats
 from makespan.envs.memory.allocation_generator import (
     TOY_OPTIMUM,
@@ -65,13 +62,6 @@ _CHALLENGING: Final = {
 }
 
 
-@functools.cache
-def instance_names() -> tuple[str, ...]:
-    """Names of all instances, set after set."""
-    return tuple(name for names in INSTANCE_SETS.values() for name in names)
-
-
-@functools.lru_cache(maxsize=256)
 def _make(name: str) -> AllocationProblem:
     if name == "toy":
         return ToyBuffers().sample()
@@ -83,39 +73,12 @@ def _make(name: str) -> AllocationProblem:
     return dataclasses.replace(_GENERATED[family].sample(rng), name=name)
 
 
-def load_instance(name: str) -> AllocationProblem:
-    """An instance by name, e.g. `toy` or `guillotine50-0`, or the path of a file in MiniMalloc's format.
+_NAMED: Final = NamedInstances(INSTANCE_SETS, _make, lambda path: [allocation_formats.load(path)])
 
-    Raises:
-        UnknownNameError: There is no such instance or file.
-        InstanceFormatError: The file is malformed.
-    """
-    if name in instance_names():
-        return _make(name)
-    if Path(name).is_file():
-        return allocation_formats.load(name)
-    raise UnknownNameError("instance", name, instance_names())
-
-
-def find_instances(spec: str) -> list[AllocationProblem]:
-    """Instances that one command-line argument stands for.
-
-    Args:
-        spec: The name of a set (`guillotine50`) or of an instance, a glob over the names (`guillotine*`), or the path of a
-            file in MiniMalloc's format. Names are tried before paths.
-
-    Raises:
-        UnknownNameError: None of these.
-        InstanceFormatError: The file is malformed.
-    """
-    if spec in INSTANCE_SETS:
-        return [_make(name) for name in INSTANCE_SETS[spec]]
-    if spec in instance_names() or Path(spec).is_file():
-        return [load_instance(spec)]
-    matching = [name for name in instance_names() if fnmatch.fnmatchcase(name, spec)]
-    if matching:
-        return [_make(name) for name in matching]
-    raise UnknownNameError("instance, set or file", spec, [*INSTANCE_SETS, *instance_names()])
+load_instance = _NAMED.load
+"""An instance by name, e.g. `toy` or `guillotine50-0`, or from a file in MiniMalloc's format; see `NamedInstances.load`."""
+find_instances = _NAMED.find
+"""Instances that one command-line argument stands for; see `NamedInstances.find`."""
 
 
 def best_known(instance: AllocationProblem | str) -> BestKnown | None:
@@ -129,7 +92,7 @@ def best_known(instance: AllocationProblem | str) -> BestKnown | None:
         return BestKnown(
             problem.load_bound, _CHALLENGING[key], "google/minimalloc, commit 9f5cf81, Apache-2.0"
         )
-    if problem.name not in instance_names() or problem != _make(problem.name):
+    if problem.name not in _NAMED.names or problem != load_instance(problem.name):
         return None
     if problem.name == "toy":
         return BestKnown(TOY_OPTIMUM, TOY_OPTIMUM, "solved by hand")

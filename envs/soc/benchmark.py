@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import fnmatch
-import functools
 from collections.abc import Mapping
-from pathlib import Path
 from types import MappingProxyType
+from typing import Final
 
 import numpy as np
 
-from makespan.envs.core.errors import UnknownNameError
 from makespan.envs.core.family import BestKnown
+from makespan.envs.core.named import NamedInstances
 from makespan.envs.soc import formats
 from makespan.envs.soc.arrivals import DS3_TYPES, ds3_arrivals
 from makespan.envs.soc.generator import TOY_OPTIMUM, ToySoc
@@ -47,14 +45,7 @@ scheduling case study (WiFi transmitters and receivers, 50 ms, warm-up 10 ms) at
 """
 
 
-@functools.cache
-def instance_names() -> tuple[str, ...]:
-    """Names of all instances, set after set."""
-    return tuple(dict.fromkeys(name for names in INSTANCE_SETS.values() for name in names))
-
-
-@functools.lru_cache(maxsize=64)
-def _load(name: str) -> SocInstance:
+def _make(name: str) -> SocInstance:
     if name == "toy":
         return ToySoc().sample()
     if name.startswith("ds3-wifi-"):
@@ -82,43 +73,22 @@ def _load(name: str) -> SocInstance:
     )
 
 
-def load_instance(name: str) -> SocInstance:
-    """A named instance; case, hyphens and underscores do not matter.
-
-    Raises:
-        UnknownNameError: There is no such instance.
-    """
-    known = {_spelling(known): known for known in instance_names()}
-    if _spelling(name) not in known:
-        raise UnknownNameError("instance", name, instance_names())
-    return _load(known[_spelling(name)])
+def _canonical(name: str) -> str | None:
+    """Case, hyphens and underscores do not matter."""
+    return _SPELLINGS.get(_spelling(name))
 
 
 def _spelling(name: str) -> str:
     return name.lower().replace("_", "-")
 
 
-def find_instances(spec: str) -> list[SocInstance]:
-    """Instances that one command-line argument stands for.
+_SPELLINGS: Final = {_spelling(name): name for names in INSTANCE_SETS.values() for name in names}
+_NAMED: Final = NamedInstances(INSTANCE_SETS, _make, formats.load, canonical=_canonical)
 
-    Args:
-        spec: The name of a set or of an instance, a glob over the names, or the path of a JSON file. Names come first.
-
-    Raises:
-        UnknownNameError: None of these.
-        InstanceFormatError: The file is malformed.
-    """
-    if spec.lower() in INSTANCE_SETS:
-        return [_load(name) for name in INSTANCE_SETS[spec.lower()]]
-    if _spelling(spec) in {_spelling(name) for name in instance_names()}:
-        return [load_instance(spec)]
-    if Path(spec).is_file():
-        return formats.load(spec)
-    if any(symbol in spec for symbol in "*?["):
-        names = [name for name in instance_names() if fnmatch.fnmatchcase(_spelling(name), _spelling(spec))]
-        if names:
-            return [_load(name) for name in names]
-    raise UnknownNameError("instance, set or file", spec, [*INSTANCE_SETS, *instance_names()])
+load_instance = _NAMED.load
+"""An instance by name, e.g. `topcuoglu` or `ds3-wifi-200`, or from a JSON file; see `NamedInstances.load`."""
+find_instances = _NAMED.find
+"""Instances that one command-line argument stands for; see `NamedInstances.find`."""
 
 
 def best_known(instance: SocInstance | str) -> BestKnown | None:
@@ -134,7 +104,7 @@ def best_known(instance: SocInstance | str) -> BestKnown | None:
     if not isinstance(instance, str):
         candidates = ["topcuoglu", instance.name]
         name = next(
-            (n for n in candidates if n in instance_names() and same_problem(instance, _load(n))), None
+            (n for n in candidates if n in _NAMED.names and same_problem(instance, load_instance(n))), None
         )
     else:
         name = load_instance(instance).name

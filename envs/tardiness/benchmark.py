@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import csv
-import fnmatch
 import functools
 import itertools
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib import resources
-from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
 import numpy as np
 
-from makespan.envs.core.errors import UnknownNameError
 from makespan.envs.core.family import BestKnown
+from makespan.envs.core.named import NamedInstances
 from makespan.envs.tardiness.generator import DUE_DATE_RANGES, TARDINESS_FACTORS, PottsVanWassenhove
 from makespan.envs.tardiness.instance import TardinessInstance
 
@@ -36,8 +34,7 @@ INSTANCE_SETS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 """Set name -> its instances: the paper's example of six jobs; ten draws of each of the 20 classes with 20, 50, 100 jobs."""
 
 
-@functools.lru_cache(maxsize=1024)
-def _load(name: str) -> TardinessInstance:
+def _make(name: str) -> TardinessInstance:
     if name == "six":
         return TardinessInstance(np.array([10, 11, 10, 10, 11, 10]), np.array([15, 11, 13, 11, 12, 11]), name)
     size, spread, factor, number = name.split("-")
@@ -48,40 +45,12 @@ def _load(name: str) -> TardinessInstance:
     return replace(generator.sample(np.random.default_rng(seed)), name=name)
 
 
-@functools.cache
-def instance_names() -> tuple[str, ...]:
-    """Names of all instances, set after set."""
-    return tuple(itertools.chain.from_iterable(INSTANCE_SETS.values()))
+_NAMED: Final = NamedInstances(INSTANCE_SETS, _make, lambda path: [TardinessInstance.load(path)])
 
-
-def load_instance(name: str) -> TardinessInstance:
-    """An instance by name, e.g. `six` or `pvw20-rdd0.2-tf0.6-3`.
-
-    Raises:
-        UnknownNameError: There is no such instance.
-    """
-    if name not in instance_names():
-        raise UnknownNameError("instance", name, instance_names())
-    return _load(name)
-
-
-def find_instances(spec: str) -> list[TardinessInstance]:
-    """What one command-line argument stands for: a set, a name, a glob over the names, or the path of a CSV file.
-
-    Raises:
-        UnknownNameError: None of these.
-        InstanceFormatError: The file is malformed.
-    """
-    if spec in INSTANCE_SETS:
-        return [_load(name) for name in INSTANCE_SETS[spec]]
-    if spec in instance_names():
-        return [_load(spec)]
-    if Path(spec).is_file():
-        return [TardinessInstance.load(spec)]
-    found = [name for name in instance_names() if fnmatch.fnmatchcase(name, spec)]
-    if not found:
-        raise UnknownNameError("instance, set or file", spec, [*INSTANCE_SETS, *instance_names()])
-    return [_load(name) for name in found]
+load_instance = _NAMED.load
+"""An instance by name, e.g. `six` or `pvw20-rdd0.2-tf0.6-3`, or from a CSV file; see `NamedInstances.load`."""
+find_instances = _NAMED.find
+"""Instances that one command-line argument stands for; see `NamedInstances.find`."""
 
 
 @functools.cache
@@ -95,6 +64,6 @@ def _optima() -> dict[str, int]:
 def best_known(instance: TardinessInstance) -> BestKnown | None:
     """The proved optimum of `six` and of the instances of 20 jobs; None for others, and where it is 0 (a gap has no meaning)."""
     value = _optima().get(instance.name, 0)
-    if value == 0 or instance != _load(instance.name):
+    if value == 0 or instance != load_instance(instance.name):
         return None
     return BestKnown(value, value, SOURCE)

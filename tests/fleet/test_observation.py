@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from makespan.envs.core.kernels import kernel
 from makespan.envs.fleet.engine import FleetEngine, scaled_position
 from makespan.envs.fleet.generator import make_generator
 from makespan.envs.fleet.generator_base import FleetSize
@@ -67,6 +68,11 @@ def test_repairs_are_not_foreseen():
             engine.step(np.array([action]))
 
 
+@kernel
+def rewrite(fleet, graph, b, position):
+    write_static(fleet, graph, b, position)
+
+
 def test_incremental_writes_equal_a_rewrite():
     """At every decision of a day, the graph that steps have kept is the one written from scratch."""
     day = make_generator("tiny", failure=0.1).day(2)
@@ -77,7 +83,7 @@ def test_incremental_writes_equal_a_rewrite():
         fresh.load(0, day)
         for ours, theirs in zip(fresh.fleet, engine.fleet, strict=True):
             ours[:] = theirs
-        write_static(fresh.fleet, fresh.graph, 0, scaled_position(day))
+        rewrite(fresh.fleet, fresh.graph, 0, scaled_position(day))
         fresh.fleet.clock[0, 14] = -1
         fresh.show(0)
         for key in engine.observation:

@@ -13,7 +13,7 @@ from makespan.envs.jobshop import benchmark as b
 from makespan.envs.jobshop.instance import ShopInstance
 from makespan.envs.jobshop.validator import lower_bound
 
-BOUNDED = [name for name in b.instance_names() if name not in b.INSTANCE_SETS["pfsp"]]
+BOUNDED = [name for name in b.INSTANCES.names if name not in b.INSTANCE_SETS["pfsp"]]
 
 # SHA-256 of a set's machines and durations, taken when every operation was compared with the collected sources.
 DIGESTS = {
@@ -49,7 +49,7 @@ def test_counts() -> None:
     expected = {"ft": 3, "la": 40, "abz": 5, "orb": 10, "swv": 20, "yn": 4, "ta": 80, "dmu": 80}
     expected |= {"pfsp": 120, "mk": 15, "edata": 40, "rdata": 40, "vdata": 40}
     assert {name: len(b.INSTANCE_SETS[name]) for name in expected} == expected
-    assert len(b.instance_names()) == len(set(b.instance_names())) == 242 + 120 + 135
+    assert len(b.INSTANCES.names) == len(set(b.INSTANCES.names)) == 242 + 120 + 135
 
 
 @pytest.mark.parametrize("name", DIGESTS)
