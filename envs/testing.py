@@ -1,6 +1,7 @@
-"""`check_scheduling_env`: what every environment of this suite promises, as a check that other families can run.
+"""What every environment of this suite promises, as checks that other families can run.
 
-Gymnasium's own `check_env` knows nothing of masks, schedules or clones; run both.
+`check_scheduling_env` is for one environment, `check_scheduling_vector_env` for its native batch. Gymnasium's own `check_env`
+knows nothing of masks, schedules or clones; run both.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from gymnasium.utils.env_checker import data_equivalence
 from makespan.envs.core.env import NOOP_PATIENCE, Buffers, SchedulingEnv
 from makespan.envs.core.errors import IllegalActionError, InvalidScheduleError
 from makespan.envs.core.schedule import Schedule
+from makespan.envs.core.vector import SchedulingVectorEnv
 
 Validate = Callable[[Any, Schedule], float]
 ReturnOf = Callable[[float, float], float]
@@ -70,6 +72,63 @@ def check_scheduling_env(
     _check_copies(env, seed)
     _check_spec(env)
     _check_illegal_action(env, seed)
+
+
+def check_scheduling_vector_env(
+    env_id: str,
+    *,
+    num_envs: int = 3,
+    episodes: int = 2,
+    seed: int = 0,
+    max_steps: int = 100_000,
+    **settings: Any,
+) -> None:
+    """Play the native batch beside scalar environments, and raise `AssertionError` where they differ.
+
+    Slot i must show, pay and schedule what the scalar environment seeded `seed + i` does, to the last bit, over several
+    episodes with Gymnasium's next-step autoreset.
+
+    Args:
+        env_id: Id of an environment with a native batch.
+        num_envs: Slots.
+        episodes: Episodes that each slot plays at least.
+        seed: Seed of slot 0, and of the random actions.
+        max_steps: They must have ended before.
+        **settings: Keywords of the environment.
+    """
+    batch = gymnasium.make_vec(env_id, num_envs, "vector_entry_point", **settings)
+    bare = batch.unwrapped
+    assert isinstance(bare, SchedulingVectorEnv), f"{type(bare).__name__} is no SchedulingVectorEnv"
+    scalars = [gymnasium.make(env_id, disable_env_checker=True, **settings) for _ in range(num_envs)]
+    seen, _ = batch.reset(seed=seed)
+    alone = [env.reset(seed=seed + slot)[0] for slot, env in enumerate(scalars)]
+    rng, over, played = np.random.default_rng(seed), [False] * num_envs, [0] * num_envs
+    for step in range(max_steps):
+        for slot, observation in enumerate(alone):
+            for key, array in observation.items():
+                assert np.array_equal(seen[key][slot], array), f"step {step}, slot {slot}: {key} differs"
+        actions = [int(rng.choice(np.flatnonzero(one["action_mask"]))) for one in alone]
+        seen, rewards, terminated, truncated, infos = batch.step(np.array(actions))
+        for slot, env in enumerate(scalars):
+            where = f"step {step}, slot {slot}"
+            if over[slot]:
+                alone[slot], _ = env.reset()
+                over[slot] = False
+                assert rewards[slot] == 0.0, f"{where}: reward {rewards[slot]} of a reset"
+                continue
+            alone[slot], *outcome, info = env.step(actions[slot])
+            batched = [rewards[slot], terminated[slot], truncated[slot]]
+            assert outcome == batched, f"{where}: {batched} in the batch, {outcome} alone"
+            if "elapsed" in info:
+                assert info["elapsed"] == infos["elapsed"][slot], f"{where}: elapsed time differs"
+            over[slot] = bool(outcome[1] or outcome[2])
+            if over[slot]:
+                played[slot] += 1
+                assert bare.schedule(slot) == _bare(env).schedule(), f"{where}: schedules differ"
+                assert infos["objective"][slot] == info["objective"], f"{where}: objectives differ"
+        if min(played) >= episodes:
+            return
+    raise AssertionError(f"{episodes} episodes a slot have not ended after {max_steps} steps")
 
 
 def _sign(env: gymnasium.Env[Any, Any]) -> float:

@@ -11,7 +11,7 @@ import makespan  # noqa: F401
 from makespan.envs.blocking.env import BlockingJobShopEnv, BlockingJobShopVectorEnv
 from makespan.envs.blocking.generator import UniformBlockingShop
 from makespan.envs.core.errors import InvalidInstanceError, UnknownNameError
-from makespan.envs.testing import check_scheduling_env
+from makespan.envs.testing import check_scheduling_env, check_scheduling_vector_env
 
 ID = "makespan/BlockingJobShop-v0"
 SETTINGS: dict[str, dict[str, object]] = {
@@ -44,25 +44,7 @@ def test_gymnasium_and_sb3_checkers(name: str) -> None:
 @pytest.mark.parametrize("name", ["default", "no swap", "per_step"])
 def test_vector_equals_scalar(name: str) -> None:
     """Slot i of the native batch sees, gets and schedules what the scalar environment seeded seed + i does."""
-    settings = {"num_jobs": 4, "num_machines": 3, **SETTINGS[name]}
-    vector = gymnasium.make_vec(ID, num_envs=3, **settings)
-    scalars = [gymnasium.make(ID, **settings).unwrapped for _ in range(3)]
-    seen, _ = vector.reset(seed=11)
-    alone = [env.reset(seed=11 + i)[0] for i, env in enumerate(scalars)]
-    rng, done = np.random.default_rng(0), np.zeros(3, np.bool_)
-    while not done.all():
-        for i in np.flatnonzero(~done):
-            assert all(np.array_equal(seen[key][i], alone[i][key]) for key in seen)
-        mask = seen["action_mask"]
-        actions = np.where(mask > 0, rng.random(mask.shape), -1.0).argmax(axis=1)
-        seen, rewards, ended, _, _ = vector.step(actions)
-        for i in np.flatnonzero(~done):
-            alone[i], reward, terminated, _, _ = scalars[i].step(actions[i])
-            assert reward == rewards[i]
-            assert terminated == ended[i]
-            if terminated:
-                assert scalars[i].schedule() == vector.unwrapped.schedule(int(i))
-        done |= ended
+    check_scheduling_vector_env(ID, num_jobs=4, num_machines=3, **SETTINGS[name])
 
 
 def test_sources_are_exclusive_and_names_help() -> None:

@@ -13,6 +13,7 @@ import makespan  # noqa: F401
 from makespan.envs.core.errors import IllegalActionError
 from makespan.envs.core.vector import SchedulingVectorEnv
 from makespan.envs.jobshop.benchmark import load_instance
+from makespan.envs.testing import check_scheduling_vector_env
 
 JOBSHOP = "makespan/JobShop-v0"
 SMALL = {"num_jobs": 3, "num_machines": 3, "min_jobs": 2}
@@ -56,22 +57,24 @@ def assert_same(one: object, other: object) -> None:
 @pytest.mark.parametrize("env_id", ["makespan/JobShop-v0", "makespan/FlexibleJobShop-v0"])
 def test_slot_is_the_scalar_env(env_id: str) -> None:
     """Slot i shows what the scalar environment seeded `seed + i` shows, over several episodes."""
-    envs = gymnasium.make_vec(
-        env_id, num_envs=3, vectorization_mode="vector_entry_point", autoreset_mode=AutoresetMode.SAME_STEP
-    )
-    scalars = [gymnasium.make(env_id) for _ in range(3)]
-    observation, _ = envs.reset(seed=10)
-    singles = [env.reset(seed=10 + i)[0] for i, env in enumerate(scalars)]
-    for _ in range(120):
-        for i, single in enumerate(singles):
-            assert_same({key: array[i] for key, array in observation.items()}, single)
-        actions = first_allowed(observation)
-        observation, rewards, terminated, truncated, _ = envs.step(actions)
-        for i, env in enumerate(scalars):
-            singles[i], reward, done, cut, _ = env.step(actions[i])
-            assert (reward, done, cut) == (rewards[i], terminated[i], truncated[i])
-            if done:
-                singles[i], _ = env.reset()
+    check_scheduling_vector_env(env_id, episodes=3, seed=10)
+
+
+def test_a_batch_that_differs_is_told_where(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check fails on a batch that pays otherwise, hides a candidate or mixes up its seeds."""
+    step, reset = SchedulingVectorEnv.step, SchedulingVectorEnv.reset
+
+    def overpaid(self: SchedulingVectorEnv, actions: np.ndarray) -> object:
+        observation, rewards, *rest = step(self, actions)
+        return observation, rewards + 1e-9, *rest
+
+    monkeypatch.setattr(SchedulingVectorEnv, "step", overpaid)
+    with pytest.raises(AssertionError, match=r"step 0, slot 0: .* in the batch"):
+        check_scheduling_vector_env(JOBSHOP, **SMALL)
+    monkeypatch.setattr(SchedulingVectorEnv, "step", step)
+    monkeypatch.setattr(SchedulingVectorEnv, "reset", lambda self, *, seed: reset(self, seed=seed + 1))
+    with pytest.raises(AssertionError, match=r"step 0, slot 0: .* differs"):
+        check_scheduling_vector_env(JOBSHOP, **SMALL)
 
 
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])

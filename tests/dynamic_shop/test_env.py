@@ -14,7 +14,7 @@ import makespan  # noqa: F401
 from makespan.envs.core.errors import InvalidInstanceError, UnknownNameError
 from makespan.envs.dynamic_shop.env import DynamicJobShopEnv, DynamicJobShopVectorEnv
 from makespan.envs.dynamic_shop.generator import PoissonShop
-from makespan.envs.testing import check_scheduling_env
+from makespan.envs.testing import check_scheduling_env, check_scheduling_vector_env
 
 ID = "makespan/DynamicJobShop-v0"
 SMALL: dict[str, Any] = {"num_jobs": 12, "num_machines": 3, "warm_up": 2, "cool_down": 2, "max_live_jobs": 8}
@@ -49,24 +49,7 @@ def test_gymnasium_and_sb3_checkers(name: str) -> None:
 @pytest.mark.parametrize("name", ["wait", "unreliable"])
 def test_vector_equals_scalar(name: str) -> None:
     """Slot i of the native batch sees, gets and schedules what the scalar environment seeded seed + i does."""
-    settings = {**SMALL, **SETTINGS[name]}
-    vector = gymnasium.make_vec(ID, num_envs=3, **settings)
-    scalars = [gymnasium.make(ID, **settings).unwrapped for _ in range(3)]
-    seen, _ = vector.reset(seed=11)
-    alone = [env.reset(seed=11 + i)[0] for i, env in enumerate(scalars)]
-    rng, done = np.random.default_rng(0), np.zeros(3, np.bool_)
-    while not done.all():
-        for i in np.flatnonzero(~done):
-            assert all(np.array_equal(seen[key][i], alone[i][key]) for key in seen)
-        mask = seen["action_mask"]
-        actions = np.where(mask > 0, rng.random(mask.shape), -1.0).argmax(axis=1)
-        seen, rewards, ended, _, infos = vector.step(actions)
-        for i in np.flatnonzero(~done):
-            alone[i], reward, terminated, _, info = scalars[i].step(actions[i])
-            assert (reward, terminated, info["elapsed"]) == (rewards[i], ended[i], infos["elapsed"][i])
-            if terminated:
-                assert scalars[i].schedule() == vector.unwrapped.schedule(int(i))
-        done |= ended
+    check_scheduling_vector_env(ID, **{**SMALL, **SETTINGS[name]})
 
 
 def test_sources_and_names() -> None:

@@ -16,7 +16,7 @@ from makespan.envs.core.policy import rule_policy
 from makespan.envs.fleet.generator import make_generator
 from makespan.envs.fleet.gymnasium_env import UAMFleetEnv
 from makespan.envs.fleet.validator import validate
-from makespan.envs.testing import check_scheduling_env
+from makespan.envs.testing import check_scheduling_env, check_scheduling_vector_env
 
 ID = "makespan/UAMFleet-v0"
 
@@ -79,25 +79,7 @@ def test_return_is_the_profit_to_the_cent():
 
 def test_batch_equals_scalar():
     """Slot i of the native batch plays the scalar environment seeded `seed + i`, bit for bit, across an autoreset."""
-    envs = gymnasium.make_vec(ID, num_envs=3, vectorization_mode="vector_entry_point", generator="tiny")
-    scalars = [gymnasium.make(ID, generator="tiny") for _ in range(3)]
-    seen, _ = envs.reset(seed=11)
-    last = [env.reset(seed=11 + i)[0] for i, env in enumerate(scalars)]
-    ended, rng, ends = [False] * 3, np.random.default_rng(0), 0
-    for _ in range(420):
-        for i in range(3):
-            assert all(np.array_equal(seen[key][i], last[i][key]) for key in seen)
-        actions = [rng.choice(np.flatnonzero(mask)) for mask in seen["action_mask"]]
-        seen, rewards, terminated, _, _ = envs.step(np.array(actions))
-        for i, env in enumerate(scalars):
-            if ended[i]:
-                last[i], ended[i] = env.reset()[0], False
-                assert rewards[i] == 0.0
-                continue
-            last[i], reward, ended[i], _, _ = env.step(actions[i])
-            assert (reward, ended[i]) == (rewards[i], terminated[i])
-            ends += ended[i]
-    assert ends >= 3
+    check_scheduling_vector_env(ID, generator="tiny")
 
 
 def test_pickle_in_the_middle():

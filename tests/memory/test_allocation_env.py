@@ -22,7 +22,7 @@ from makespan.envs.memory.allocation_env import MemoryAllocationEnv, MemoryAlloc
 from makespan.envs.memory.allocation_generator import FixedProblems, GuillotineBuffers
 from makespan.envs.memory.allocation_instance import AllocationProblem
 from makespan.envs.memory.allocation_validator import validate
-from makespan.envs.testing import check_scheduling_env
+from makespan.envs.testing import check_scheduling_env, check_scheduling_vector_env
 
 ID = "makespan/MemoryAllocation-v0"
 MODES = ({}, {"fit": "best"}, {"canonical": True})
@@ -56,24 +56,7 @@ def test_other_checkers() -> None:
 @pytest.mark.parametrize("mode", MODES)
 def test_batch_is_the_scalar_env(mode: dict) -> None:
     """Slot i of the native batch plays what the scalar env seeded seed + i plays, over several episodes."""
-    envs = gymnasium.make_vec(
-        ID, num_envs=3, vectorization_mode="vector_entry_point", num_buffers=9, horizon=8, **mode,
-        autoreset_mode="SameStep",
-    )  # fmt: skip
-    batch, _ = envs.reset(seed=5)
-    twins = [gymnasium.make(ID, num_buffers=9, horizon=8, **mode) for _ in range(3)]
-    single = [env.reset(seed=5 + i)[0] for i, env in enumerate(twins)]
-    rng = np.random.default_rng(0)
-    for _ in range(25):
-        actions = [int(rng.choice(np.flatnonzero(one["action_mask"]))) for one in single]
-        batch, rewards, terminated, _, _ = envs.step(np.array(actions))
-        for i, env in enumerate(twins):
-            single[i], reward, done, _, _ = env.step(actions[i])
-            assert (rewards[i], terminated[i]) == (reward, done)
-            if done:
-                single[i], _ = env.reset()
-            for key, array in single[i].items():
-                np.testing.assert_array_equal(batch[key][i], array, err_msg=key)
+    check_scheduling_vector_env(ID, num_buffers=9, horizon=8, **mode)
 
 
 def play(env: MemoryAllocationEnv, rule: str) -> float:

@@ -7,19 +7,17 @@ import pickle
 import warnings
 
 import gymnasium
-import numpy as np
 import pytest
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.utils.env_checker import check_env
 
 import makespan  # noqa: F401
 from makespan.envs.core.errors import IllegalActionError, InvalidInstanceError, UnknownNameError
-from makespan.envs.core.policy import RandomPolicy
 from makespan.envs.memory.mapping_benchmark import load_instance
 from makespan.envs.memory.mapping_env import MemoryMappingEnv, MemoryMappingVectorEnv
 from makespan.envs.memory.mapping_generator import toy_mapping
 from makespan.envs.memory.mapping_map import mapping_html, mapping_map
-from makespan.envs.testing import check_scheduling_env
+from makespan.envs.testing import check_scheduling_env, check_scheduling_vector_env
 
 ENV_ID = "makespan/MemoryMapping-v0"
 
@@ -61,27 +59,7 @@ def test_checkers_of_gymnasium_and_sb3() -> None:
 )
 def test_batch_equals_scalar(keywords: dict[str, object]) -> None:
     """Slot i of the native batch plays what the scalar environment seeded seed + i plays."""
-    envs = gymnasium.make_vec(
-        ENV_ID,
-        num_envs=3,
-        vectorization_mode="vector_entry_point",
-        num_ops=10,
-        autoreset_mode="Disabled",
-        **keywords,
-    )
-    scalars = [gymnasium.make(ENV_ID, num_ops=10, **keywords) for _ in range(3)]
-    observation, _ = envs.reset(seed=5)
-    singles = [env.reset(seed=5 + i)[0] for i, env in enumerate(scalars)]
-    policy, alive = RandomPolicy(1), np.ones(3, bool)
-    while alive.any():
-        for i in np.flatnonzero(alive):
-            assert all(np.array_equal(observation[key][i], singles[i][key]) for key in singles[i])
-        actions = policy.act(observation)
-        observation, rewards, ended, _, _ = envs.step(actions)
-        for i in np.flatnonzero(alive):
-            singles[i], reward, over, _, _ = scalars[i].step(int(actions[i]))
-            assert (reward, over) == (rewards[i], ended[i])
-        alive &= ~ended
+    check_scheduling_vector_env(ENV_ID, num_ops=10, **keywords)
 
 
 def test_last_info_reports() -> None:

@@ -32,7 +32,7 @@ from makespan.envs.tardiness.heuristics import construct, total_tardiness, wilke
 from makespan.envs.tardiness.instance import TardinessInstance
 from makespan.envs.tardiness.solver import DynamicProgrammingSolver, LocalSearchSolver, schedule_of
 from makespan.envs.tardiness.validator import lower_bound, validate
-from makespan.envs.testing import check_scheduling_env
+from makespan.envs.testing import check_scheduling_env, check_scheduling_vector_env
 
 ID = "makespan/SingleMachineTardiness-v0"
 
@@ -336,22 +336,7 @@ def test_ranks() -> None:
 
 def test_vector_equals_scalar() -> None:
     """Slot i of the native batch sees, gets and schedules what the scalar environment seeded seed + i does."""
-    vector = gymnasium.make_vec(ID, num_envs=3, num_jobs=6)
-    scalars = [gymnasium.make(ID, num_jobs=6).unwrapped for _ in range(3)]
-    seen, _ = vector.reset(seed=4)
-    alone = [env.reset(seed=4 + i)[0] for i, env in enumerate(scalars)]
-    rng = np.random.default_rng(0)
-    for _ in range(5):
-        for i in range(3):
-            assert all(np.array_equal(seen[key][i], alone[i][key]) for key in seen)
-        mask = seen["action_mask"]
-        actions = np.where(mask > 0, rng.random(mask.shape), -1.0).argmax(axis=1)
-        seen, rewards, ended, _, _ = vector.step(actions)
-        for i, env in enumerate(scalars):
-            alone[i], reward, terminated, _, _ = env.step(actions[i])
-            assert (reward, terminated) == (rewards[i], ended[i])
-    assert ended.all()
-    assert all(env.schedule() == vector.unwrapped.schedule(i) for i, env in enumerate(scalars))
+    check_scheduling_vector_env(ID, num_jobs=6)
 
 
 def test_generator_classes() -> None:

@@ -13,7 +13,7 @@ from small_cells import small_cell
 from makespan.envs.core.errors import InstanceFormatError, InvalidInstanceError, UnknownNameError
 from makespan.envs.core.multi_agent import ResourceAgentsEnv
 from makespan.envs.core.policy import rule_policy, rules_of, solvers_of
-from makespan.envs.testing import check_scheduling_env
+from makespan.envs.testing import check_scheduling_env, check_scheduling_vector_env
 from makespan.envs.transfer_robot.benchmark import INSTANCE_SETS, find_instances, load_instance
 from makespan.envs.transfer_robot.bounds import lower_bound
 from makespan.envs.transfer_robot.env import TransferRobotEnv, TransferRobotVectorEnv
@@ -69,25 +69,7 @@ def test_gymnasium_and_sb3_checkers() -> None:
 @pytest.mark.parametrize("name", ["default", "everything"])
 def test_vector_equals_scalar(name: str) -> None:
     """Slot i of the native batch sees, gets and schedules what the scalar environment seeded seed + i does."""
-    settings = {"num_glasses": 5, **SETTINGS[name]}
-    vector = gymnasium.make_vec(ID, num_envs=3, **settings)
-    scalars = [gymnasium.make(ID, **settings).unwrapped for _ in range(3)]
-    seen, _ = vector.reset(seed=11)
-    alone = [env.reset(seed=11 + i)[0] for i, env in enumerate(scalars)]
-    rng, done = np.random.default_rng(0), np.zeros(3, np.bool_)
-    while not done.all():
-        for i in np.flatnonzero(~done):
-            assert all(np.array_equal(seen[key][i], alone[i][key]) for key in seen)
-        mask = seen["action_mask"]
-        actions = np.where(mask > 0, rng.random(mask.shape), -1.0).argmax(axis=1)
-        seen, rewards, ended, _, _ = vector.step(actions)
-        for i in np.flatnonzero(~done):
-            alone[i], reward, terminated, _, _ = scalars[i].step(actions[i])
-            assert reward == rewards[i]
-            assert terminated == ended[i]
-            if terminated:
-                assert scalars[i].schedule() == vector.unwrapped.schedule(int(i))
-        done |= ended
+    check_scheduling_vector_env(ID, num_glasses=5, **SETTINGS[name])
 
 
 def test_sources_are_exclusive_and_names_help() -> None:
