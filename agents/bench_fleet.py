@@ -114,14 +114,14 @@ def _bare(name: str) -> Play:
 
 def _scalar(name: str, copy: bool) -> Play:
     env = gymnasium.make(ENV_ID, instance=name, copy=copy, disable_env_checker=True)
-    draws = np.random.default_rng(0).random(100_003)
+    draws = np.random.default_rng(0).random(100_003).tolist()
 
     def play() -> int:
         observation, _ = env.reset()
         decisions, terminated = 0, False
         while not terminated:
             allowed = observation["action_mask"].nonzero()[0]
-            observation, _, terminated, _, _ = env.step(allowed[int(draws[decisions] * allowed.size)])
+            observation, _, terminated, _, _ = env.step(allowed[int(draws[decisions] * len(allowed))])
             decisions += 1
         return decisions
 
