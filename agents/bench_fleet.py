@@ -2,14 +2,17 @@
 
 Everybody plays whole days with uniformly random allowed actions. The AEC loop is that of PettingZoo's own
 `performance_benchmark` (`last`, a draw from the mask, `step`), timed by CPU time instead of the clock on the wall; a turn
-is a decision. The Parallel face counts the agents of its ticks, of which most are busy. The plain loop
-(`tests/fleet/plain_fleet.py`, the twin of the tests) observes nothing.
+is a decision. That benchmark itself, with its own draws, has a row too. The Parallel face counts the agents of its ticks, of
+which most are busy. The plain loop (`tests/fleet/plain_fleet.py`, the twin of the tests) observes nothing.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import io
 import random
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -63,6 +66,7 @@ def _of_size(size: str) -> Iterator[Contestant]:
     yield row("batch, the agent that ships", 64, lambda: _agent(day, 64))
     yield row("one day, the agent that ships", 1, lambda: _agent(day, 1))
     yield row("AEC turns, vectors", 1, lambda: _turns(day))
+    yield row("AEC turns, PettingZoo's performance_benchmark", 1, lambda: _performance_benchmark(day))
     yield row("Parallel, agents a tick", 1, lambda: _ticks(day))
 
 
@@ -114,14 +118,14 @@ def _bare(name: str) -> Play:
 
 def _scalar(name: str, copy: bool) -> Play:
     env = gymnasium.make(ENV_ID, instance=name, copy=copy, disable_env_checker=True)
-    draws = np.random.default_rng(0).random(100_003)
+    draws = np.random.default_rng(0).random(100_003).tolist()
 
     def play() -> int:
         observation, _ = env.reset()
         decisions, terminated = 0, False
         while not terminated:
             allowed = observation["action_mask"].nonzero()[0]
-            observation, _, terminated, _, _ = env.step(allowed[int(draws[decisions] * allowed.size)])
+            observation, _, terminated, _, _ = env.step(allowed[int(draws[decisions] * len(allowed))])
             decisions += 1
         return decisions
 
@@ -195,6 +199,22 @@ def _turns(name: str) -> Play:
             env.step(rng.choice(observation["action_mask"].nonzero()[0].tolist()))
             turns += 1
         return turns
+
+    return play
+
+
+def _performance_benchmark(name: str) -> Play:
+    """PettingZoo's own benchmark, which plays for five seconds of the clock on the wall and prints its rate."""
+    from pettingzoo.test import performance_benchmark  # slow to import
+
+    env = fleet.env(instance=name)
+
+    def play() -> int:
+        began, printed = time.perf_counter(), io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            performance_benchmark(env)
+        seconds = time.perf_counter() - began
+        return round(seconds * float(printed.getvalue().partition(" turns per second")[0].split()[-1]))
 
     return play
 

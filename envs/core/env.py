@@ -21,6 +21,8 @@ IllegalAction = Literal["raise", "noop", "random"]
 ILLEGAL_ACTIONS: tuple[IllegalAction, ...] = ("raise", "noop", "random")
 NOOP_PATIENCE = 10  # an episode of no-ops is cut after this many steps a task
 
+_VIEWS = frozenset({"_step_one", "_slot", "_mask", "_allowed", "_reward", "_ended", "_elapsed"})
+
 Buffers = dict[str, NDArray[Any]]
 Info = dict[str, Any]
 
@@ -40,7 +42,10 @@ class Outcome(Protocol):
 
 
 class Engine(Protocol):
-    """A batch of simulators with their decision graphs."""
+    """A batch of simulators with their decision graphs.
+
+    One that has `step_one(action: int)`, the step of slot 0 alone, spares the scalar environment an array at every step.
+    """
 
     schema: GraphSchema
     observation: Buffers
@@ -146,17 +151,22 @@ class SchedulingEnv(gymnasium.Env[Buffers, np.int64]):
         self._action = np.zeros(1, np.int64)
         self._noops = 0
         self._cut = False
-        self._has_elapsed = hasattr(engine.outcome, "elapsed")
         self._has_truncated = hasattr(engine.outcome, "truncated")
         self._look()
 
     def _look(self) -> None:
-        """Keep views of what every step reads."""
+        """Keep views of what every step reads; of single values memoryviews, from which Python reads them at half the cost."""
+        outcome = self.engine.outcome
+        self._step_one = getattr(self.engine, "step_one", None)
         self._slot = {key: buffer[0] for key, buffer in self.engine.observation.items()}
         self._mask = self._slot["action_mask"]
+        self._allowed = self._mask.data
+        self._reward: Any = outcome.reward.data
+        self._ended: Any = outcome.terminated.data
+        self._elapsed: Any = outcome.elapsed.data if hasattr(outcome, "elapsed") else None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key not in ("_slot", "_mask")}
+        return {key: value for key, value in self.__dict__.items() if key not in _VIEWS}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -190,33 +200,35 @@ class SchedulingEnv(gymnasium.Env[Buffers, np.int64]):
         """Take the candidate `action`."""
         if self.instance is None:
             raise gymnasium.error.ResetNeeded("step() before reset()")
-        outcome = self.engine.outcome
-        if self._cut or outcome.terminated.item(0):
+        engine, ended = self.engine, self._ended
+        if self._cut or ended[0]:
             raise gymnasium.error.ResetNeeded("step() after the end of the episode")
         a = int(action)
-        invalid = not (0 <= a < self._mask.size and self._mask[a])
-        truncated = False
+        invalid, truncated = not (0 <= a < len(self._allowed) and self._allowed[a]), False
         if invalid:
             a = self._replace(a)
             truncated = a < 0 and self._noops >= NOOP_PATIENCE * self._num_tasks()
-        self._action[0] = a
-        self.engine.step(self._action)
-        terminated = outcome.terminated.item(0)
+        if self._step_one is None or a < 0:
+            self._action[0] = a
+            engine.step(self._action)
+        else:
+            self._step_one(a)
+        terminated = ended[0]
         if self._has_truncated:
-            self._cut = outcome.truncated.item(0)  # type: ignore[attr-defined]
+            self._cut = engine.outcome.truncated.item(0)  # type: ignore[attr-defined]
             truncated |= self._cut
         observation = self._observe()
         info = {
             "action_mask": observation["action_mask"],
             "invalid_action": invalid,
-            "lower_bound": self.engine.lower_bound(0),
+            "lower_bound": engine.lower_bound(0),
         }
-        if self._has_elapsed:
-            info["elapsed"] = outcome.elapsed.item(0)  # type: ignore[attr-defined]
+        if self._elapsed is not None:
+            info["elapsed"] = self._elapsed[0]
         if terminated or self._cut:
-            info["objective"] = self.engine.objective(0)
-            info["num_decisions"] = self.engine.num_decisions(0)
-        return observation, outcome.reward.item(0), terminated, truncated, info
+            info["objective"] = engine.objective(0)
+            info["num_decisions"] = engine.num_decisions(0)
+        return observation, self._reward[0], terminated, truncated, info
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Allowed candidates (A,), as MaskablePPO looks them up."""
@@ -258,7 +270,7 @@ class SchedulingEnv(gymnasium.Env[Buffers, np.int64]):
 
     def _observe(self) -> Buffers:
         if not self.copy:
-            return dict(self._slot)
+            return self._slot.copy()
         return {key: view.copy() for key, view in self._slot.items()}
 
     def _num_tasks(self) -> int:

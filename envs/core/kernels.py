@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from llvmlite.ir import Constant  # type: ignore[import-untyped]
-from numba import njit
+from numba import njit, typeof
 from numba.extending import intrinsic
 
 # Division by zero is the kernel's own business: Numba's checks for it would cost a third of the speed.
@@ -47,6 +47,15 @@ def _borrowed(context: Any, arrays: Any) -> Any:
 
 
 borrowed: Any = _borrowed  # for type checkers, which see the context as an argument
+
+
+def compiled(function: Any, *arguments: Any) -> Any:
+    """The machine code of a kernel for arguments of these types, to be called in the kernel's place.
+
+    Such a call skips Numba's search for the code that fits its arguments, which takes longer than most kernels do where a
+    structure is among them. Nobody looks at the types any more: the caller answers for them. It cannot be pickled.
+    """
+    return function.compile(tuple(typeof(argument) for argument in arguments))
 
 
 def drop_stale_kernels(folder: Path) -> None:

@@ -8,7 +8,6 @@ import numpy as np
 from gymnasium.error import ResetNeeded
 from pettingzoo import AECEnv
 
-from makespan.envs.fleet.agent_view import write_vectors
 from makespan.envs.fleet.generator import Generator
 from makespan.envs.fleet.instance import FleetDay
 from makespan.envs.fleet.multi_agent import CENTS, PLACE, FleetAgents, FleetFace, Reward, View
@@ -34,6 +33,7 @@ class FleetAECEnv(FleetFace, AECEnv):  # type: ignore[type-arg]
         parameters: The generator's.
     """
 
+    _views = FleetFace._views | {"_aircraft", "_allowed", "_reward", "_ended", "_one_hot"}
     metadata: ClassVar[dict[str, Any]] = {
         "name": "uam_fleet_v0",
         "render_modes": ["human", "rgb_array", "ansi"],
@@ -56,8 +56,16 @@ class FleetAECEnv(FleetFace, AECEnv):  # type: ignore[type-arg]
         self._open(
             FleetAgents(generator, instance, obs, reward, render_mode, parameters), max_cycles, render_mode
         )
-        self._action = np.zeros(1, np.int64)
         self._turns = 0
+
+    def _attach(self) -> None:
+        """Keep views of what every turn reads."""
+        super()._attach()
+        engine = self.engine
+        self._aircraft, self._allowed = engine.fleet.aircraft.data, engine.observation["action_mask"][0]
+        self._reward: Any = engine.outcome.reward.data
+        self._ended: Any = engine.outcome.terminated.data
+        self._one_hot = np.eye(self.fleet.num_vertiports, dtype=np.int8)
 
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
         """Start `options["instance"]`, or the day that `makespan/UAMFleet-v0` starts with the same seed."""
@@ -68,7 +76,7 @@ class FleetAECEnv(FleetFace, AECEnv):  # type: ignore[type-arg]
         self.terminations = dict.fromkeys(self.agents, False)
         self.truncations = dict.fromkeys(self.agents, False)
         self._turns, self._paid = 0, [0] * len(self.agents)
-        self._rewarded: list[str] = []
+        self._rewarded: dict[str, float] = {}
         self._skip_agent_selection = None
         self.infos = {}
         for k, agent in enumerate(self.agents):
@@ -78,15 +86,14 @@ class FleetAECEnv(FleetFace, AECEnv):  # type: ignore[type-arg]
     def _select(self) -> None:
         k = self.engine.decider(0)
         self.agent_selection = self.possible_agents[max(k, 0)]
-        self.infos[self.agent_selection]["needs_decision"] = k >= 0
+        info = self.infos[self.agent_selection]
+        info["needs_decision"] = k >= 0
         if k >= 0:
-            self.infos[self.agent_selection]["action_mask"] = self.engine.observation["action_mask"][0].copy()
+            info["action_mask"] = self._allowed.copy()
 
     def _info(self, k: int, invalid: bool) -> dict[str, Any]:
-        mask = np.zeros(self.fleet.num_vertiports, np.int8)
-        mask[self.engine.fleet.aircraft[0, k, PLACE]] = 1
         return {
-            "action_mask": mask,
+            "action_mask": self._one_hot[self._aircraft[0, k, PLACE]].copy(),
             "needs_decision": False,
             "time_min": self.engine.now(0) / 60.0,
             "invalid_action": invalid,
@@ -95,17 +102,17 @@ class FleetAECEnv(FleetFace, AECEnv):  # type: ignore[type-arg]
 
     def observe(self, agent: str) -> AgentObservation:
         """What an aircraft sees now; one that awaits no decision may only go on."""
-        self._check_order("observe")
-        mask = np.empty((1, self.fleet.num_vertiports), np.int8)
-        seen = np.empty((1, self.fleet.length), np.float32)
-        write_vectors(self.engine.batch, self.fleet.number[agent], seen, mask)
-        if self.fleet.obs == "graph":
-            return {"observation": self.fleet.graph(), "action_mask": mask[0]}
-        return {"observation": seen[0], "action_mask": mask[0]}
+        if self._rng is None:
+            raise ResetNeeded("observe() before reset()")
+        fleet = self.fleet
+        mask, seen = np.empty(fleet.num_vertiports, np.int8), np.empty(fleet.length, np.float32)
+        self._write(self.engine.batch, fleet.number[agent], seen, mask)
+        return {"observation": fleet.graph() if fleet.obs == "graph" else seen, "action_mask": mask}
 
     def step(self, action: int | None) -> None:
         """Take the selected aircraft's decision."""
-        self._check_order("step")
+        if self._rng is None:
+            raise ResetNeeded("step() before reset()")
         agent = self.agent_selection
         if self.terminations[agent] or self.truncations[agent]:
             self._was_dead_step(action)
@@ -113,14 +120,12 @@ class FleetAECEnv(FleetFace, AECEnv):  # type: ignore[type-arg]
         if action is None:
             raise ValueError(f"action: None for {agent}, which is alive; expected a vertiport")
         k, a = self.fleet.number[agent], int(action)
-        mask = self.engine.observation["action_mask"][0]
-        invalid = not (0 <= a < mask.size and mask[a])
-        self._action[0] = self.engine.fleet.aircraft[0, k, PLACE] if invalid else a
-        self.engine.step(self._action)
+        invalid = not (0 <= a < self._allowed.size and self._allowed[a])
+        self.engine.step_one(self._aircraft[0, k, PLACE] if invalid else a)
         self._turns += 1
         self.infos[agent] = self._info(k, invalid)
         self._cumulative_rewards[agent] = 0.0
-        terminated = self.engine.outcome.terminated.item(0)
+        terminated = self._ended[0]
         self._pay(k, terminated)
         if terminated:
             self.terminations = dict.fromkeys(self.agents, True)
@@ -135,22 +140,21 @@ class FleetAECEnv(FleetFace, AECEnv):  # type: ignore[type-arg]
         """Hand out what the step has earned: mostly by aircraft k, rarely by another whose repair lasts beyond the day."""
         for name in self._rewarded:
             self.rewards[name] = 0.0
-        self._rewarded = []
-        total = self.engine.outcome.reward.item(0)
-        if self.fleet.reward == "team":
-            shares = dict.fromkeys(self.agents, total / len(self.agents))
-        elif self.fleet.reward == "individual":
+        total = self._reward[0]
+        if self.fleet.reward == "individual":
             shares = self._own_profits(k, round(total * CENTS))
+        elif self.fleet.reward == "team":
+            shares = dict.fromkeys(self.agents, total / len(self.agents))
         else:
             profits = self.engine.profits(0) if terminated else ()
             shares = {self.possible_agents[n]: int(p) / CENTS for n, p in enumerate(profits)}
         for name, reward in shares.items():
             self.rewards[name] = reward
             self._cumulative_rewards[name] += reward
-            self._rewarded.append(name)
+        self._rewarded = shares
 
     def _own_profits(self, k: int, cents: int) -> dict[str, float]:
-        own = self.engine.fleet.aircraft.item(0, k, PROFIT)
+        own = self._aircraft[0, k, PROFIT]
         gained = own - self._paid[k]
         self._paid[k] = own
         if gained == cents:
@@ -161,7 +165,3 @@ class FleetAECEnv(FleetFace, AECEnv):  # type: ignore[type-arg]
                 shares[self.possible_agents[n]] = (profit - self._paid[n]) / CENTS
                 self._paid[n] = profit
         return shares
-
-    def _check_order(self, what: str) -> None:
-        if self._rng is None:
-            raise ResetNeeded(f"{what}() before reset()")

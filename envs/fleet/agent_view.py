@@ -125,10 +125,12 @@ def _write_vector(fleet: Fleet, graph: Graph, b: int, k: int, x: F32, mask: NDAr
 
 @kernel
 def write_vectors(batch: Batch, first: int, x: F32, mask: NDArray[np.int8]) -> None:
-    """Write the vectors (n, F) and masks (n, V) of n aircraft in slot 0, from number `first` on."""
+    """Write the vectors (n * F,) and masks (n * V,) of n aircraft in slot 0, from number `first` on."""
     fleet, graph = batch.fleet, batch.graph
-    for n in range(x.shape[0]):
-        _write_vector(fleet, graph, 0, first + n, x[n], mask[n])
+    V = graph.action_mask.shape[1]
+    F = OWN + PER_VERTIPORT * V
+    for n in range(mask.size // V):
+        _write_vector(fleet, graph, 0, first + n, x[n * F : (n + 1) * F], mask[n * V : (n + 1) * V])
 
 
 @borrowing_kernel

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from makespan.envs.core.errors import InvalidInstanceError
 from makespan.envs.fleet.instance import CLOSURE_BLOCK, FARE_BIN, FleetDay
-from makespan.envs.fleet.time_expanded import FlowProblem, solve_flow
+from makespan.envs.fleet.time_expanded import FlowProblem, largest_value
 
 
 def per_bin(series: NDArray[Any], width: int, bin_seconds: int, num_bins: int) -> NDArray[Any]:
@@ -91,5 +91,5 @@ def _named_bound(key: _Key) -> float:
 
 
 def _bound(day: FleetDay) -> float:
-    cents = solve_flow(realised_problem(day)).bound
+    cents = largest_value(realised_problem(day))
     return math.ceil(cents * (1.0 + 1e-7) + 1.0) / 100.0  # HiGHS is exact to 1e-7

@@ -10,7 +10,7 @@ from numba.experimental import structref
 from numpy.typing import NDArray
 
 from makespan.envs.core.errors import InvalidInstanceError
-from makespan.envs.core.kernels import borrowed, borrowing_kernel, kernel
+from makespan.envs.core.kernels import borrowed, borrowing_kernel, compiled, kernel
 from makespan.envs.core.schedule import Schedule
 from makespan.envs.core.slots import SlotEngine, TimedOutcome
 from makespan.envs.fleet.generator_base import FleetSize
@@ -106,16 +106,19 @@ class Batch(structref.StructRefProxy):  # type: ignore[misc]
     fleet: Fleet
     graph: Graph
     outcome: TimedOutcome
+    actions: tuple[NDArray[np.int64]]  # (B,), negative where a slot is to stay as it is
 
 
 structref.define_boxing(BatchType, Batch)
-structref.define_constructor(Batch, BatchType, ["fleet", "graph", "outcome"])
+structref.define_constructor(Batch, BatchType, ["fleet", "graph", "outcome", "actions"])
 
 
 @kernel
-def _make_batch(fleet: Fleet, graph: Graph, outcome: TimedOutcome) -> Batch:
+def _make_batch(
+    fleet: Fleet, graph: Graph, outcome: TimedOutcome, actions: tuple[NDArray[np.int64]]
+) -> Batch:
     """A batch that borrows its arrays: the caller keeps them as long as it."""
-    return Batch(borrowed(fleet), borrowed(graph), borrowed(outcome))  # type: ignore[no-untyped-call]
+    return Batch(borrowed(fleet), borrowed(graph), borrowed(outcome), borrowed(actions))  # type: ignore[no-untyped-call]
 
 
 @kernel
@@ -142,22 +145,28 @@ def _step_slot(fleet: Fleet, graph: Graph, outcome: TimedOutcome, b: int, action
     write_dynamic(fleet, graph, b)
 
 
-@kernel
-def _run(batch: Batch, actions: NDArray[np.int64], first: int, show: bool) -> None:
-    """Step slots first, first + 1, ..., or `show` their graphs anew; both in one kernel, for it takes long to compile.
+_SHOW: Final = -1
+_EACH: Final = -2
 
-    A negative action leaves its slot as it is, with reward 0.
+
+@kernel
+def _run(batch: Batch, first: int, count: int, action: int) -> None:
+    """Step `count` slots from `first` on; all in one kernel, for it takes long to compile.
+
+    Args:
+        batch: Whose slots they are.
+        first: The first slot.
+        count: How many slots.
+        action: For all of them; `_EACH` takes each slot's own of `batch.actions`, where a negative one leaves its slot as it is,
+            with reward 0; `_SHOW` writes the graphs anew.
     """
-    fleet, graph, outcome = batch.fleet, batch.graph, batch.outcome
-    for i in range(actions.size):
-        b = first + i
-        if show or actions[i] >= 0:
-            _step_slot(fleet, graph, outcome, b, actions[i])
+    fleet, graph, outcome, actions = batch.fleet, batch.graph, batch.outcome, batch.actions[0]
+    for b in range(first, first + count):
+        own = actions[b] if action == _EACH else action
+        if own >= 0 or action == _SHOW:
+            _step_slot(fleet, graph, outcome, b, own)
         else:
             outcome.reward[b] = outcome.elapsed[b] = 0.0
-
-
-_NONE: Final = np.array([-1])
 
 
 def scaled_position(day: FleetDay) -> NDArray[np.float32]:
@@ -194,11 +203,14 @@ class FleetEngine(SlotEngine):
             num_arrivals,
         )
         self.loaded = [""] * num_slots
+        self._actions = np.zeros(num_slots, np.int64)
         self._bind()
+        self._run = compiled(_run, self.batch, 0, 1, _EACH)
 
     def _bind(self) -> None:
         self.graph = graph_view(self.observation)
-        self.batch = _make_batch(self.fleet, self.graph, self.outcome)
+        self.batch = _make_batch(self.fleet, self.graph, self.outcome, (self._actions,))
+        self._clock = self.fleet.clock.data
 
     def load(self, slot: int, instance: FleetDay, tick: int = 1) -> None:
         """Start a day in a slot, with decisions at multiples of `tick` s.
@@ -207,7 +219,7 @@ class FleetEngine(SlotEngine):
         """
         self.write(slot, instance, tick)
         _start(self.batch, slot, scaled_position(instance))
-        _run(self.batch, _NONE, slot, True)
+        self._run(self.batch, slot, 1, _SHOW)
         self.outcome.reward[slot] = self.outcome.elapsed[slot] = 0.0
         self.outcome.terminated[slot] = False
 
@@ -216,7 +228,7 @@ class FleetEngine(SlotEngine):
         K = int(self.fleet.parameter[slot, AIRCRAFT])
         self.fleet.changed[slot, :K] = np.arange(K)
         self.fleet.clock[slot, CHANGED] = K
-        _run(self.batch, _NONE, slot, True)
+        self._run(self.batch, slot, 1, _SHOW)
 
     def write(self, slot: int, instance: FleetDay, tick: int = 1) -> None:
         """Put a day's data into a slot, without starting it."""
@@ -273,7 +285,12 @@ class FleetEngine(SlotEngine):
 
     def step(self, actions: NDArray[np.int64]) -> None:
         """Take one decision in each slot (B,); actions must be allowed, negative ones leave a slot untouched."""
-        _run(self.batch, actions, 0, False)
+        self._actions[:] = actions
+        self._run(self.batch, 0, len(self.loaded), _EACH)
+
+    def step_one(self, action: int) -> None:
+        """Take one decision in slot 0, which must be allowed."""
+        self._run(self.batch, 0, 1, action)
 
     def objective(self, slot: int) -> float:
         """Profit so far, USD."""
@@ -281,8 +298,9 @@ class FleetEngine(SlotEngine):
 
     def lower_bound(self, slot: int) -> float:
         """Upper bound of the profit given the decisions so far, USD: all passengers left pay their route's highest fare."""
-        clock = self.fleet.clock[slot]
-        return (self.books(slot).profit + int(clock[POTENTIAL])) / CENTS
+        return (
+            self._clock[slot, PAID] + self._clock[slot, POTENTIAL]
+        ) / CENTS  # a step pays out all profit so far
 
     def books(self, slot: int) -> Books:
         """The books so far."""
@@ -296,15 +314,15 @@ class FleetEngine(SlotEngine):
 
     def decider(self, slot: int) -> int:
         """The aircraft that decides now, -1 once the day is over."""
-        return int(self.fleet.clock[slot, DECIDER])
+        return self._clock[slot, DECIDER]
 
     def now(self, slot: int) -> int:
         """Present time, s."""
-        return int(self.fleet.clock[slot, NOW])
+        return self._clock[slot, NOW]
 
     def num_decisions(self, slot: int) -> int:
         """Decisions taken in the episode."""
-        return int(self.fleet.clock[slot, DECISIONS])
+        return self._clock[slot, DECISIONS]
 
     def schedule(self, slot: int) -> Schedule:
         """What has been decided so far, in the order of decisions; see `makespan.envs.fleet.validator`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal, get_args
+from typing import Any, ClassVar, Final, Literal, get_args
 
 import numpy as np
 from gymnasium import spaces
@@ -10,7 +10,8 @@ from gymnasium.utils import seeding
 from numpy.typing import NDArray
 
 from makespan.envs.core.errors import UnknownNameError
-from makespan.envs.fleet.agent_view import vector_size
+from makespan.envs.core.kernels import compiled
+from makespan.envs.fleet.agent_view import vector_size, write_vectors
 from makespan.envs.fleet.engine import CENTS, FleetEngine
 from makespan.envs.fleet.generator import Generator
 from makespan.envs.fleet.gymnasium_env import SOURCES
@@ -148,6 +149,7 @@ class FleetFace:
     agents: list[str]
     max_cycles: int | None
     render_mode: str | None
+    _views: ClassVar[frozenset[str]] = frozenset({"_write"})  # what `_attach` makes, and pickles leave out
 
     def _open(self, agents: FleetAgents, max_cycles: int | None, render_mode: str | None) -> None:
         """Take the agents in; the first `_draw` starts a day."""
@@ -157,6 +159,19 @@ class FleetFace:
         self.state_space = agents.state_space
         self.max_cycles, self.render_mode = max_cycles, render_mode
         self._rng: np.random.Generator | None = None
+        self._attach()
+
+    def _attach(self) -> None:
+        """Keep the kernel that writes vectors, ready to be called."""
+        seen, mask = np.empty(self.fleet.length, np.float32), np.empty(self.fleet.num_vertiports, np.int8)
+        self._write = compiled(write_vectors, self.engine.batch, 0, seen, mask)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key not in self._views}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._attach()
 
     def _draw(self, seed: int | None, options: dict[str, Any] | None) -> tuple[FleetDay, np.random.Generator]:
         """`options["instance"]`, or the day that `makespan/UAMFleet-v0` starts with the same seed; and the generator."""

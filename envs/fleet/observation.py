@@ -35,6 +35,7 @@ from makespan.envs.fleet.simulator import (
     F32,
     FLY,
     FREE_AT,
+    FROM,
     HEAD,
     HEADWAY,
     HORIZON,
@@ -52,10 +53,13 @@ from makespan.envs.fleet.simulator import (
     PLACE,
     REPAIR,
     SEATS,
+    SERVED,
+    SPILLED,
     STATUS,
     STAY_TIME,
     TAKEOFF,
     TIME,
+    TO,
     VERTIPORTS,
     WRITTEN_BIN,
     Fleet,
@@ -170,6 +174,7 @@ def _write_bin(fleet: Fleet, graph: Graph, b: int) -> None:
     blocks = parameter[b, HORIZON] // CLOSURE_BLOCK
     block = min(clock[b, NOW] // CLOSURE_BLOCK, blocks - 1)
     clock[b, WRITTEN_BIN] = now
+    fleet.stale[b] = 1
     reach = parameter[b, BATTERY]
     closed, closed_next, total = 0, 0, np.float32(0.0)
     graph.vertiport_x[b, :, _V_OUT + 2 : _V_OUT + 4] = 0.0
@@ -222,35 +227,33 @@ def write_dynamic(fleet: Fleet, graph: Graph, b: int) -> None:
     clock = fleet.clock
     if current_bin(fleet, b) != clock[b, WRITTEN_BIN]:
         _write_bin(fleet, graph, b)
-    waiting = _write_queues(fleet, graph, b)
-    _write_fleet(fleet, graph, b, waiting)
+    _write_queues(fleet, graph, b)
+    _write_fleet(fleet, graph, b)
     _write_candidates(fleet, graph, b)
 
 
 @borrowing_kernel
-def _write_queues(fleet: Fleet, graph: Graph, b: int) -> int:
-    """Write queues and outlooks of routes and vertiports; returns how many passengers wait."""
-    parameter, vertiport, x = fleet.parameter, fleet.vertiport, graph.vertiport_x[b]
+def _write_queues(fleet: Fleet, graph: Graph, b: int) -> None:
+    """Write the queues that have changed, their outlooks, and the vertiports."""
+    parameter, vertiport, stale = fleet.parameter, fleet.vertiport, fleet.stale
+    x, route = graph.vertiport_x[b], graph.route_x[b]
     V, here = parameter[b, VERTIPORTS], -1
     if fleet.clock[b, DECIDER] >= 0:
         here = fleet.aircraft[b, fleet.clock[b, DECIDER], PLACE]
     per_seat = np.float32(1.0) / np.float32(parameter[b, SEATS])
     per_flight = np.float32(1.0) / (np.float32(parameter[b, MONEY]) * np.float32(parameter[b, AIRCRAFT]))
-    waiting = 0
     for i in range(V):
-        x[i, _V_OUT + 1] = 0.0
-    for i in range(V):
-        out, outlook = 0, np.float32(0.0)
-        for j in range(V):
-            if i == j:
-                continue
-            length = fleet.queue[b, i, j, LENGTH]
-            out += length
-            outlook += (length + fleet.soon[b, i, j]) * fleet.worth[b, i, j]
-            share = min(np.float32(LIMIT), length * per_seat)
-            graph.route_x[b, _route(V, i, j), 4] = share
-            x[j, _V_OUT + 1] += share
-        waiting += out
+        if stale[b, i, FROM]:
+            stale[b, i, FROM] = 0
+            out, outlook = 0, np.float32(0.0)
+            for j in range(V):
+                if i != j:
+                    length = fleet.queue[b, i, j, LENGTH]
+                    out += length
+                    outlook += (length + fleet.soon[b, i, j]) * fleet.worth[b, i, j]
+                    route[_route(V, i, j), 4] = min(np.float32(LIMIT), length * per_seat)
+            x[i, _V_OUT] = min(np.float32(LIMIT), out * per_seat)
+            x[i, _V_OUT + 4] = min(np.float32(LIMIT), outlook * per_flight)
         per_place = np.float32(1.0) / np.float32(vertiport[b, i, PARKING])
         free = 0
         for c in range(vertiport[b, i, CHARGERS]):
@@ -259,15 +262,18 @@ def _write_queues(fleet: Fleet, graph: Graph, b: int) -> int:
         x[i, 7] = min(np.float32(1.0), vertiport[b, i, OCCUPANCY] * per_place)
         x[i, 8] = min(np.float32(1.0), vertiport[b, i, INBOUND] * per_place)
         x[i, 9] = min(np.float32(1.0), free * per_place)
-        x[i, _V_OUT] = min(np.float32(LIMIT), out * per_seat)
-        x[i, _V_OUT + 4] = min(np.float32(LIMIT), outlook * per_flight)
-    for i in range(V):
-        x[i, _V_OUT + 1] = min(np.float32(LIMIT), x[i, _V_OUT + 1])
-    return waiting
+    for j in range(V):
+        if stale[b, j, TO]:
+            stale[b, j, TO] = 0
+            coming = np.float32(0.0)
+            for i in range(V):
+                if i != j:
+                    coming += route[_route(V, i, j), 4]
+            x[j, _V_OUT + 1] = min(np.float32(LIMIT), coming)
 
 
 @borrowing_kernel
-def _write_fleet(fleet: Fleet, graph: Graph, b: int, waiting: int) -> None:
+def _write_fleet(fleet: Fleet, graph: Graph, b: int) -> None:
     """Write the aircraft that have changed, the time that all have left, and the network."""
     parameter, clock, aircraft = fleet.parameter, fleet.clock, fleet.aircraft
     K, now, decider = parameter[b, AIRCRAFT], clock[b, NOW], clock[b, DECIDER]
@@ -294,6 +300,7 @@ def _write_fleet(fleet: Fleet, graph: Graph, b: int, waiting: int) -> None:
     x[4] = min(np.float32(1.0), flying * per_aircraft)
     x[5] = min(np.float32(1.0), repair * per_aircraft)
     x[6] = min(np.float32(1.0), energy * per_aircraft / np.float32(parameter[b, BATTERY]))
+    waiting = clock[b, ARRIVED] - clock[b, SERVED] - clock[b, SPILLED]
     x[7] = _clip(waiting / (parameter[b, SEATS] * K))
     x[9] = _clip(profit(fleet, b) / (np.float64(parameter[b, MONEY]) * K))
     left = parameter[b, ARRIVALS] - clock[b, ARRIVED]

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Final
 import numpy as np
 from pettingzoo import ParallelEnv
 
-from makespan.envs.fleet.agent_view import CONFLICTS, run_tick, write_vectors
+from makespan.envs.fleet.agent_view import CONFLICTS, run_tick
 from makespan.envs.fleet.generator import Generator
 from makespan.envs.fleet.instance import FleetDay
 from makespan.envs.fleet.multi_agent import CENTS, FleetAgents, FleetFace, Reward, View
@@ -131,7 +131,7 @@ class FleetParallelEnv(FleetFace, ParallelEnv):  # type: ignore[type-arg]
         """Fresh observations and infos of all agents."""
         K, V = len(self.possible_agents), self.fleet.num_vertiports
         seen, masks = np.empty((K, self.fleet.length), np.float32), np.empty((K, V), np.int8)
-        write_vectors(self.engine.batch, 0, seen, masks)
+        self._write(self.engine.batch, 0, seen.reshape(-1), masks.reshape(-1))
         told, minutes = masks.copy(), self.engine.now(0) / 60.0
         due = self.engine.fleet.aircraft[0, :, PARKED].tolist()
         invalid, conflict = self._invalid.tolist(), self._conflict.tolist()

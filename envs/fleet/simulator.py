@@ -113,6 +113,10 @@ LENGTH: Final = 0
 HEAD: Final = 1  # passenger who waits longest
 TAIL: Final = 2  # last who has arrived
 
+# Columns of `Fleet.stale`.
+FROM: Final = 0
+TO: Final = 1
+
 # Columns of `Fleet.trouble`.
 DELAY: Final = 0
 DOWNTIME: Final = 1
@@ -150,6 +154,9 @@ class Fleet(NamedTuple):
     event: I64  # (B, K) heap of the aircraft's next events
     changed: I32  # (B, K) aircraft whose rows in the observation are out of date
     log: I32  # (B, 2 K L, 6)
+    stale: NDArray[
+        np.int8
+    ]  # (B, V, 2) 1 if what is shown of the queues from, and to, a vertiport is out of date
     soon: F32  # (B, V, V) expected passengers of this half hour and the next
     worth: F32  # (B, V, V) cents a passenger of a full flight, costs deducted; 0 out of reach
 
@@ -186,6 +193,7 @@ def make_fleet(
         event=np.zeros((B, K), np.int64),
         changed=np.zeros((B, K), np.int32),
         log=np.zeros((B, 2 * K * num_legs, 6), np.int32),
+        stale=np.zeros((B, V, 2), np.int8),
         soon=np.zeros((B, V, V), np.float32),
         worth=np.zeros((B, V, V), np.float32),
     )
@@ -238,6 +246,13 @@ def current_bin(fleet: Fleet, b: int) -> int:
 
 
 @borrowing_kernel
+def _mark_stale(fleet: Fleet, b: int, i: int, j: int) -> None:
+    """Note that the queue from i to j has changed."""
+    fleet.stale[b, i, FROM] = 1
+    fleet.stale[b, j, TO] = 1
+
+
+@borrowing_kernel
 def admit(fleet: Fleet, b: int, now: int) -> None:
     """Let passengers arrive up to and including `now`, and those leave whose patience is over."""
     arrival, queue, clock = fleet.arrival, fleet.queue, fleet.clock
@@ -252,6 +267,7 @@ def admit(fleet: Fleet, b: int, now: int) -> None:
         if queue[b, i, j, LENGTH] == 0:
             queue[b, i, j, HEAD] = n
         queue[b, i, j, LENGTH] += 1
+        _mark_stale(fleet, b, i, j)
         n += 1
     clock[b, ARRIVED] = n
     e = clock[b, EXPIRED]
@@ -260,6 +276,7 @@ def admit(fleet: Fleet, b: int, now: int) -> None:
         if queue[b, i, j, LENGTH] > 0 and queue[b, i, j, HEAD] == e:  # else aboard already
             queue[b, i, j, LENGTH] -= 1
             queue[b, i, j, HEAD] = arrival[b, e, NEXT]
+            _mark_stale(fleet, b, i, j)
             clock[b, SPILLED] += 1
             clock[b, POTENTIAL] -= fleet.highest[b, i, j]
         e += 1
@@ -338,6 +355,7 @@ def _fly(fleet: Fleet, b: int, k: int, j: int) -> None:
     for _ in range(riders):
         fleet.queue[b, i, j, HEAD] = fleet.arrival[b, fleet.queue[b, i, j, HEAD], NEXT]
     fleet.queue[b, i, j, LENGTH] -= riders
+    _mark_stale(fleet, b, i, j)
     clock[b, POTENTIAL] -= riders * fleet.highest[b, i, j]
     revenue, cost = riders * fleet.fare[b, i, j, current_bin(fleet, b)], fleet.leg[b, i, j, COST]
     delay = vertiport[b, i, MEAN_DELAY] + fleet.trouble[b, k, aircraft[b, k, FLOWN], DELAY]

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import Bounds, LinearConstraint, milp
-from scipy.sparse import coo_matrix
+from scipy.optimize import Bounds, LinearConstraint, linprog, milp
+from scipy.sparse import coo_matrix, csr_matrix
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
@@ -97,9 +97,42 @@ class _Rows:
 
     def constraint(self, num_columns: int) -> LinearConstraint:
         """All of them."""
+        return LinearConstraint(
+            self._matrix(num_columns), np.concatenate(self.low), np.concatenate(self.high)
+        )
+
+    def minimum(self, cost: F64, upper: F64) -> float:
+        """The least cost of columns between 0 and `upper` that keep to the rows, by an interior point method."""
+        matrix, low, high = self._matrix(cost.size), np.concatenate(self.low), np.concatenate(self.high)
+        equal = low == high
+        answer = linprog(
+            cost,
+            A_ub=matrix[~equal],
+            b_ub=high[~equal],
+            A_eq=matrix[equal],
+            b_eq=high[equal],
+            bounds=np.stack([np.zeros(cost.size), upper], axis=1),
+            method="highs-ipm",
+        )
+        if answer.x is None:
+            raise RuntimeError(f"HiGHS found no flow: {answer.message}")
+        return float(answer.fun)
+
+    def _matrix(self, num_columns: int) -> csr_matrix:
         entries = np.concatenate(self.value), (np.concatenate(self.row), np.concatenate(self.column))
-        matrix = coo_matrix(entries, shape=(self.count, num_columns)).tocsr()
-        return LinearConstraint(matrix, np.concatenate(self.low), np.concatenate(self.high))
+        return coo_matrix(entries, shape=(self.count, num_columns)).tocsr()
+
+
+@dataclass(frozen=True, slots=True)
+class _Program:
+    """The linear program of a flow: minimise `cost` over columns between 0 and `upper` that keep to `rows`."""
+
+    cost: F64
+    upper: F64
+    rows: _Rows
+    flights: I64  # (routes, T) columns
+    origin: I64
+    destination: I64
 
 
 def solve_flow(
@@ -116,6 +149,38 @@ def solve_flow(
     Raises:
         RuntimeError: HiGHS ended without a solution.
     """
+    program = _program(problem)
+    size = program.cost.size
+    integrality = np.zeros(size)
+    integrality[program.flights] = float(integer)
+    options = {"mip_rel_gap": gap} | ({} if time_limit_s is None else {"time_limit": time_limit_s})
+    answer = milp(
+        program.cost,
+        integrality=integrality,
+        bounds=Bounds(np.zeros(size), program.upper),
+        constraints=program.rows.constraint(size),
+        options=options,
+    )
+    if answer.x is None:
+        raise RuntimeError(f"HiGHS found no flow: {answer.message}")
+    flights = np.zeros((*problem.demand.shape[:2], problem.supply.shape[1]))
+    flights[program.origin, program.destination] = answer.x[program.flights]
+    given = problem.final_price * problem.missing
+    bound = answer.fun if answer.mip_dual_bound is None else min(answer.fun, answer.mip_dual_bound)
+    return Flow(-float(answer.fun) - given, -float(bound) - given, flights)
+
+
+def largest_value(problem: FlowProblem) -> float:
+    """The profit of the best divisible flow, cents, without the flow: several times as fast as `solve_flow` on large fleets.
+
+    Raises:
+        RuntimeError: HiGHS ended without a solution.
+    """
+    program = _program(problem)
+    return -program.rows.minimum(program.cost, program.upper) - problem.final_price * problem.missing
+
+
+def _program(problem: FlowProblem) -> _Program:
     V, T = problem.supply.shape
     origin, destination = np.nonzero(problem.allowed.any(axis=2))
     n = origin.size
@@ -147,23 +212,7 @@ def solve_flow(
     gain[z] = problem.fare[origin, destination][pair[:, None], boarding]
     gain[x] = -(problem.cost + problem.final_price * problem.energy)[origin, destination][:, None]
     gain[charge] = problem.final_price - problem.price
-    integrality = np.zeros(num_columns)
-    integrality[x] = float(integer)
-    options = {"mip_rel_gap": gap} | ({} if time_limit_s is None else {"time_limit": time_limit_s})
-    answer = milp(
-        -gain,
-        integrality=integrality,
-        bounds=Bounds(np.zeros(num_columns), upper),
-        constraints=rows.constraint(num_columns),
-        options=options,
-    )
-    if answer.x is None:
-        raise RuntimeError(f"HiGHS found no flow: {answer.message}")
-    flights = np.zeros((V, V, T))
-    flights[origin, destination] = answer.x[x]
-    given = problem.final_price * problem.missing
-    bound = answer.fun if answer.mip_dual_bound is None else min(answer.fun, answer.mip_dual_bound)
-    return Flow(-float(answer.fun) - given, -float(bound) - given, flights)
+    return _Program(-gain, upper, rows, x, origin, destination)
 
 
 def _conserve(rows: _Rows, problem: FlowProblem, x: I64, idle: I64, origin: I64, destination: I64) -> None:
