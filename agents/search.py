@@ -134,7 +134,7 @@ def best_of(
     generator = torch.Generator().manual_seed(seed)
     with evaluating(network):
         for members in _same_shape(instances):
-            width = _num_slots(env_id, options, instances[members[0]])
+            width = num_slots(env_id, options, instances[members[0]])
             jobs = [(i, sample) for i in members for sample in range(samples)]
             for begin in range(0, len(jobs), width):
                 part = np.array(jobs[begin : begin + width])
@@ -356,7 +356,7 @@ def _same_shape(instances: Sequence[Any]) -> list[list[int]]:
     return list(shapes.values())
 
 
-def _num_slots(env_id: str, options: Options, instance: Any) -> int:
+def num_slots(env_id: str, options: Options, instance: Any) -> int:
     """Slots of a batch of such instances that fit into memory."""
     schema = make_batch(env_id, options, [instance]).schema
     slot_bytes = sum(box.nbytes for box in schema.zeros(1).values())

@@ -25,6 +25,9 @@ inlined_kernel = njit(cache=True, nogil=True, error_model="numpy", forceinline=T
 _uncounted: dict[str, Any] = {"_nrt": False}  # unknown to Numba's type stubs
 borrowing_kernel = njit(cache=True, nogil=True, error_model="numpy", forceinline=True, **_uncounted)
 
+# As that, for what is too large to be inlined wherever it is called.
+borrowing_call = njit(cache=True, nogil=True, error_model="numpy", **_uncounted)
+
 
 @intrinsic
 def _borrowed(context: Any, arrays: Any) -> Any:

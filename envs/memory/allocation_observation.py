@@ -105,10 +105,14 @@ CANDIDATE_FEATURES: Final = (
     Feature("rivals", "unplaced buffers whose lifetimes overlap with this one's / buffers", high=1.0),
     Feature("beneath", f"free area beneath it / (that area + its own); {_ORDERED}", high=1.0),
     Feature("fill", f"lifetime / time without a higher top around it; {_ORDERED}", high=1.0),
-    Feature("wall_before", f"(top of the section before its lifetime - offset) / LB0; {_ORDERED}", low=-100.0),
+    Feature(
+        "wall_before", f"(top of the section before its lifetime - offset) / LB0; {_ORDERED}", low=-100.0
+    ),
     Feature("wall_after", f"(top of the section after its lifetime - offset) / LB0; {_ORDERED}", low=-100.0),
     Feature(
-        "slack", f"least that its sections would have left below the lower bound / LB0; {_ORDERED}", low=-100.0
+        "slack",
+        f"least that its sections would have left below the lower bound / LB0; {_ORDERED}",
+        low=-100.0,
     ),
     Feature(
         "reach",
@@ -302,7 +306,12 @@ def _write_candidate(memories: Memories, graph: Graph, b: int, i: int) -> None:
 def _write_fit(memories: Memories, graph: Graph, b: int, i: int) -> None:
     """Write how candidate i would lie on the tops of the sections, and what it would leave below the lower bound."""
     clock, buffer, piece, section = memories.clock, memories.buffer, memories.piece, memories.section
-    offset, size, bound, last = buffer[b, i, SPOT], buffer[b, i, SIZE], clock[b, BOUND], clock[b, SECTIONS] - 1
+    offset, size, bound, last = (
+        buffer[b, i, SPOT],
+        buffer[b, i, SIZE],
+        clock[b, BOUND],
+        clock[b, SECTIONS] - 1,
+    )
     beneath, slack = 0, np.int64(MOST) * clock[b, INITIAL_BOUND]
     reach = slack
     for p in range(buffer[b, i, PIECE], buffer[b, i + 1, PIECE]):
@@ -314,7 +323,10 @@ def _write_fit(memories: Memories, graph: Graph, b: int, i: int) -> None:
         if section[b, s, WAITING] > 0:
             floor = max(offset, section[b, s, LOWEST_FLOOR])
             reach = min(reach, bound - floor - section[b, s, UNPLACED])
-    first, final = piece[b, buffer[b, i, PIECE], FIRST], piece[b, buffer[b, i + 1, PIECE] - 1, END_SECTION] - 1
+    first, final = (
+        piece[b, buffer[b, i, PIECE], FIRST],
+        piece[b, buffer[b, i + 1, PIECE] - 1, END_SECTION] - 1,
+    )
     before = section[b, first - 1, TOP] if first > 0 else bound
     after = section[b, final + 1, TOP] if final < last else bound
     lifetime = room = buffer[b, i, UPPER] - buffer[b, i, LOWER]
