@@ -16,7 +16,7 @@ import torch
 from makespan.agents.config import Options
 from makespan.agents.inference import evaluating
 from makespan.agents.network import ActorCritic
-from makespan.agents.search import SearchResult, num_slots, roll
+from makespan.agents.search import Best, SearchResult, num_slots, roll
 from makespan.envs.registration import get_family
 
 
@@ -54,28 +54,21 @@ def climb(
             f"samples: {samples}, evaluations: {evaluations}, temperature: {temperature}; "
             "expected at least 1, at least as many, more than 0"
         )
+    search = Best(family, len(instances), samples)
     generator = torch.Generator().manual_seed(seed)
-    results = []
+    heat = torch.full((samples,), temperature)
+    heat[0] = 0.0
     with evaluating(network):
-        for instance in instances:
-            began = time.perf_counter()
-            heat = torch.full((samples,), temperature)
-            heat[0] = 0.0
-            starts, objectives = [], []
-            for part in heat.split(num_slots(env_id, options, instance)):
+        for i, instance in enumerate(instances):
+            began, starts = time.perf_counter(), []
+            for part in torch.arange(samples).split(num_slots(env_id, options, instance)):
                 owner = np.zeros(len(part), np.int64)
-                rollout = roll(network, env_id, options, [instance], owner, part, generator)
-                objectives.append(rollout.objectives)
+                rollout = roll(network, env_id, options, [instance], owner, heat[part], generator)
+                search.keep(rollout, np.stack([owner + i, part.numpy()], axis=1), 0.0)
                 starts += [rollout.actions[:count, slot] for slot, count in enumerate(rollout.decisions)]
             schedule = family.climb(instance, options, starts, evaluations, seed)
-            seconds = time.perf_counter() - began
-            results.append((schedule, np.concatenate(objectives), len(starts[0]), seconds))
-    schedules, sampled, decisions, taken = zip(*results, strict=True)
-    return SearchResult(
-        objectives=np.array([family.validate(*one) for one in zip(instances, schedules, strict=True)], float),
-        schedules=list(schedules),
-        decisions=np.array(decisions),
-        seconds=np.array(taken),
-        samples=np.stack(sampled),
-        actions=[],
-    )
+            objective = family.validate(instance, schedule)
+            if search.improves(i, objective):
+                search.replace(i, schedule, objective, int(search.decisions[i]))
+            search.seconds[i] = time.perf_counter() - began
+    return search.result()
