@@ -15,11 +15,12 @@ from makespan.envs.core.schedule import Schedule
 from makespan.envs.memory.mapping_decoder import PriorityDecoder, decode_order, density_order
 from makespan.envs.memory.mapping_game import MappingRules
 from makespan.envs.memory.mapping_instance import MappingInstance
-from makespan.envs.memory.mapping_priority import TOTAL, places_of_tensors
-from makespan.envs.memory.mapping_state import Mapping
+from makespan.envs.memory.mapping_priority import TOTAL, places_of_tensors, roots_of
+from makespan.envs.memory.mapping_state import ACCESSES, COST_FAST, COST_HBM, DROP, PLACE, TENSOR, Mapping
 
 I64 = NDArray[np.int64]
 
+WISHES: Final = 0.25  # share of moves that serve those in want
 _RULES: Final = {field.name for field in fields(MappingRules)}
 
 
@@ -31,19 +32,39 @@ class Moves(NamedTuple):
     swap: NDArray[
         np.bool_
     ]  # (n,) whether it changes places with who is there; otherwise those between move up
+    wish: NDArray[
+        np.float64
+    ]  # (n,) below 1, the move is another: who is drawn by this number of those in want ...
+    forward: NDArray[np.float64]  # (n,) ... goes to this share of its place
+
+
+@kernel
+def _sum_up_wants(m: Mapping, root: I64, order: I64, total: NDArray[np.float64]) -> None:
+    """Write to `total` (k + 1,) the HBM time, ps, of what the tensors in the first k places are denied of fast memory."""
+    want = np.zeros(root.size, np.int64)
+    for a in range(m.clock[0, ACCESSES]):
+        if m.access[0, a, PLACE] == DROP:
+            want[root[m.access[0, a, TENSOR]]] += m.access[0, a, COST_HBM] - m.access[0, a, COST_FAST]
+    for k in range(order.size):
+        total[k + 1] = total[k] + want[order[k]]
 
 
 @kernel
 def _try_moves(
-    m: Mapping, order: I64, latency: int, moves: Moves, offsets: int, prefetch: int, cap: int
+    m: Mapping, root: I64, order: I64, moves: Moves, offsets: int, prefetch: int, cap: int
 ) -> None:
-    """Try moves on an order in slot 0, which becomes what is not worse; `latency` is its own at the start."""
-    place, trial = np.zeros(m.tensor.shape[1], np.int64), order.copy()
+    """Try moves on an order in slot 0, which becomes what is not worse."""
+    place, trial, total = np.zeros(root.size, np.int64), order.copy(), np.zeros(order.size + 1)
+    latency = decode_order(m, order, offsets, prefetch, cap)
+    _sum_up_wants(m, root, order, total)
     for k in range(order.size):
         place[order[k]] = k
     for move in range(moves.tensor.size):
-        source, target = place[moves.tensor[move]], moves.place[move]
-        if moves.swap[move]:
+        source, target, swap = place[moves.tensor[move]], moves.place[move], moves.swap[move]
+        if moves.wish[move] < 1.0 and total[order.size] > 0.0:
+            source = np.searchsorted(total, moves.wish[move] * total[order.size], side="right") - 1
+            target, swap = int(source * moves.forward[move]), False
+        if swap:
             trial[source], trial[target] = order[target], order[source]
         else:
             step = 1 if target > source else -1
@@ -57,6 +78,7 @@ def _try_moves(
             for k in range(low, high):
                 order[k] = trial[k]
                 place[order[k]] = k
+            _sum_up_wants(m, root, order, total)
         else:
             for k in range(low, high):
                 trial[k] = order[k]
@@ -71,7 +93,8 @@ def climb_order(decoder: PriorityDecoder, order: I64, num_moves: int, rng: np.ra
     """The order that a hill climb from another one finds.
 
     A move puts a tensor to another place, or lets two change places; earlier tensors matter more, so both places lean towards
-    the front. What is not worse is kept.
+    the front. A quarter of the moves put a tensor forward that is served from HBM, drawn in proportion to the time that this
+    takes. What is not worse is kept.
 
     Args:
         decoder: Says what an order is worth.
@@ -80,8 +103,10 @@ def climb_order(decoder: PriorityDecoder, order: I64, num_moves: int, rng: np.ra
         rng: Draws the moves.
     """
     first, second = (order.size * rng.random((2, num_moves)) ** 2).astype(np.int64)
-    moves, found = Moves(order[first], second, rng.random(num_moves) < 0.5), order.copy()
-    _try_moves(decoder.mapping, found, decoder.decode(order), moves, *decoder.policy)
+    wish = rng.random(num_moves) / WISHES
+    moves = Moves(order[first], second, rng.random(num_moves) < 0.5, wish, rng.random(num_moves))
+    root, found = roots_of(decoder.instance), order.copy()
+    _try_moves(decoder.mapping, root, found, moves, *decoder.policy)
     return found
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from makespan.envs.memory.mapping_benchmark import load_instance
-from makespan.envs.memory.mapping_climb import best_order, climb_order, first_of_place
+from makespan.envs.memory.mapping_climb import WISHES, best_order, climb_order, first_of_place
 from makespan.envs.memory.mapping_decoder import ORDERS, PriorityDecoder
 from makespan.envs.memory.mapping_priority import roots_of
+from makespan.envs.memory.mapping_state import DROP
 
-INSTANCE = load_instance("decoder_inference_b1@8")
+INSTANCE = load_instance("series_parallel-1@8")
 
 
 def simple_orders() -> list[np.ndarray]:
@@ -51,19 +52,33 @@ def test_climb_keeps_what_is_not_worse() -> None:
 
 
 def test_climb_is_the_same_in_plain_python() -> None:
-    """Moves that NumPy makes on the order, kept where the decoder finds them not worse, lead to the same order."""
+    """The same moves, made with NumPy and kept where the decoder finds them not worse, lead to the same order."""
     decoder = PriorityDecoder(INSTANCE)
     start = best_order(decoder, simple_orders())
-    rng, count = np.random.default_rng(3), 40
+    rng, count = np.random.default_rng(3), 60
     first, second = (start.size * rng.random((2, count)) ** 2).astype(np.int64)
-    swap, order, latency = rng.random(count) < 0.5, start.copy(), decoder.decode(start)
-    for v, target, exchange in zip(start[first], second, swap, strict=True):
-        source = int(np.flatnonzero(order == v)[0])
-        if exchange:
+    wish, swap, forward = rng.random(count) / WISHES, rng.random(count) < 0.5, rng.random(count)
+    order, latency, total = start.copy(), decoder.decode(start), wants(decoder, start)
+    for k in range(count):
+        source, target = int(np.flatnonzero(order == start[first[k]])[0]), int(second[k])
+        if wish[k] < 1:
+            source = int((total <= wish[k] * total[-1]).sum())
+            target = int(source * forward[k])
+        if swap[k] and wish[k] >= 1:
             changed = order.copy()
             changed[source], changed[target] = order[target], order[source]
         else:
-            changed = np.insert(np.delete(order, source), target, v)
+            changed = np.insert(np.delete(order, source), target, order[source])
         if decoder.decode(changed) <= latency:
             order, latency = changed, decoder.decode(changed)
+            total = wants(decoder, order)
     np.testing.assert_array_equal(order, climb_order(decoder, start, count, np.random.default_rng(3)))
+
+
+def wants(decoder: PriorityDecoder, order: np.ndarray) -> np.ndarray:
+    """(k,) HBM time that the first tensors of an order would not need in fast memory, summed up."""
+    dropped = decoder.places(order) == DROP
+    time = np.zeros(INSTANCE.num_tensors)
+    saved = (INSTANCE.access_hbm - INSTANCE.access_fast) * dropped
+    np.add.at(time, roots_of(INSTANCE)[INSTANCE.access_tensor], saved)
+    return np.cumsum(time[order])
