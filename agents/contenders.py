@@ -7,7 +7,8 @@ random  portfolio          uniform choice; the best schedule of all rules
 planner[horizon=5]         a registered policy that plans, searches or remembers, with its options; `*N` with N seeds
 runs/x  pretrained         a trained policy, with the environment's options it was trained with
 runs/x*32                  the best of 32 schedules: the greedy one and 31 samples at the tuned temperature
-runs/x[search=tree,simulations=16]   tree search that it guides; [search=beam,width=8] a beam (makespan.agents.guided)
+runs/x[search=tree,simulations=16]   tree search that it guides; [search=beam,width=8] a beam, [search=climb] a local
+                           search from its samples (makespan.agents.guided)
 cp_sat[time_limit=10]      a solver with its options
 gnn=runs/a+runs/b+runs/c   several training runs of one method, listed one by one and summarised as `gnn`
 """
@@ -38,7 +39,7 @@ from makespan.envs.core.policy import (
 
 NOISE: Final = 0.2  # sigma of the log-normal noise on a rule's priorities in best-of-N
 PRETRAINED: Final = "pretrained"
-SEARCHES: Final = ("beam", "tree")  # that a trained policy can guide
+SEARCHES: Final = ("beam", "tree", "climb")  # that a trained policy can guide
 
 Kind = Literal["rule", "random", "portfolio", "policy", "learned", "solver"]
 OptionValue = str | int | float | bool | None
@@ -152,7 +153,7 @@ def parse_policy(text: str, family: str) -> PolicySpec:
     if kind == "learned" and match["options"] is not None:
         if dict(options).get("search") not in SEARCHES:
             raise PolicySpecError(
-                f"policy {text!r}: options of a trained policy are those of a search; expected search=beam or search=tree"
+                f"policy {text!r}: options of a trained policy are those of a search; expected search={'|'.join(SEARCHES)}"
             )
         if match["samples"]:
             raise PolicySpecError(f"policy {text!r}: a search takes no samples")

@@ -2,13 +2,15 @@
 
 | option | of | what |
 |---|---|---|
-| `search` | | `beam` or `tree` |
+| `search` | | `beam`, `tree` or `climb` |
 | `width` | beam | partial schedules that are kept (16) |
 | `score` | beam | `log_probability` (default) or `bound` |
 | `simulations` | tree | schedules completed at a searched decision (16) |
 | `decisions` | tree | decisions that are searched (32) |
-| `temperature` | tree | of considered actions and rollouts (the policy's own) |
+| `temperature` | tree, climb | of considered actions, rollouts and samples (the policy's own) |
 | `time_limit` | tree | seconds for an instance (none) |
+| `samples` | climb | schedules of the policy that the local search starts from the best of (8) |
+| `evaluations` | climb | schedules that are tried, those included (1000) |
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from makespan.agents.climbing import climb
 from makespan.agents.contenders import Contender, PolicySpecError
 from makespan.agents.demonstrations import make_batch
 from makespan.agents.network import ActorCritic
@@ -65,6 +68,8 @@ def _search(
     env: Mapping[str, Any] = contender.options
     if kind == "beam":
         return beam(network, run.env_id, env, [instance], int(options.pop("width", 16)), **options)
-    limit = float(options.pop("time_limit", float("inf")))
     options = {"temperature": temperature, **options}
+    if kind == "climb":
+        return climb(network, run.env_id, env, [instance], seed=run.seed, **options)
+    limit = float(options.pop("time_limit", float("inf")))
     return tree(network, run.env_id, env, [instance], time_limit_s=limit, seed=run.seed, **options)

@@ -41,7 +41,7 @@ class SearchResult:
         decisions: (I,) decisions that led to them.
         seconds: (I,) wall time, shared evenly by the instances that were searched together.
         samples: (I, N) objectives of all complete schedules, the greedy one first; of a beam, the greedy and the best.
-        actions: The actions (k,) that led to them; none after a beam search.
+        actions: The actions (k,) that led to them; none after a beam search. After a local search, those of its start.
     """
 
     objectives: NDArray[np.float64]
@@ -134,7 +134,7 @@ def best_of(
     generator = torch.Generator().manual_seed(seed)
     with evaluating(network):
         for members in _same_shape(instances):
-            width = _num_slots(env_id, options, instances[members[0]])
+            width = num_slots(env_id, options, instances[members[0]])
             jobs = [(i, sample) for i in members for sample in range(samples)]
             for begin in range(0, len(jobs), width):
                 part = np.array(jobs[begin : begin + width])
@@ -244,12 +244,18 @@ class Best:
         actions: NDArray[np.int64] | None = None,
     ) -> None:
         """Enter one complete schedule of instance i."""
-        objective = env.objective(slot)
-        if self.sign * objective < self.sign * self.objectives[i]:
-            self.objectives[i], self.decisions[i] = objective, decisions
-            self.schedules[i] = env.schedule(slot)
+        if self.improves(i, env.objective(slot)):
+            self.replace(i, env.schedule(slot), env.objective(slot), decisions)
             if actions is not None:
                 self.actions[i] = actions.copy()
+
+    def improves(self, i: int, objective: float) -> bool:
+        """Whether an objective is better than the best of instance i so far."""
+        return bool(self.sign * objective < self.sign * self.objectives[i])
+
+    def replace(self, i: int, schedule: Schedule, objective: float, decisions: int) -> None:
+        """Put a better schedule of instance i in the place of the best so far."""
+        self.schedules[i], self.objectives[i], self.decisions[i] = schedule, objective, decisions
 
     def result(self) -> SearchResult:
         """The best of all that was entered."""
@@ -356,7 +362,7 @@ def _same_shape(instances: Sequence[Any]) -> list[list[int]]:
     return list(shapes.values())
 
 
-def _num_slots(env_id: str, options: Options, instance: Any) -> int:
+def num_slots(env_id: str, options: Options, instance: Any) -> int:
     """Slots of a batch of such instances that fit into memory."""
     schema = make_batch(env_id, options, [instance]).schema
     slot_bytes = sum(box.nbytes for box in schema.zeros(1).values())

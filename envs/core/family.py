@@ -7,6 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from makespan.envs.core.env import Generator
 from makespan.envs.core.graph import GraphSchema
 from makespan.envs.core.schedule import Schedule
@@ -74,6 +77,9 @@ class Family:
         html: Self-contained interactive page of an instance and a schedule of it; None for the Gantt page.
         follow: Makes the policy that leads to given schedules, (schema, instances, schedules), one a slot; None where candidates
             point at a task and a resource, and schedules are followed by the order of their starts.
+        climb: The best schedule of a local search that starts from complete episodes, given the instance, the environment's
+            keywords, the actions (k,) of each episode, how many schedules may be tried (theirs included), and a seed. None
+            where there is no such search.
     """
 
     name: str
@@ -96,3 +102,4 @@ class Family:
     pictures: Mapping[str, Callable[[Any, Schedule], Figure]] | None = None
     html: Callable[[Any, Schedule], str] | None = None
     follow: Callable[[GraphSchema, Sequence[Any], Sequence[Schedule]], Policy] | None = None
+    climb: Callable[[Any, Mapping[str, Any], Sequence[NDArray[np.int64]], int, int], Schedule] | None = None

@@ -29,6 +29,9 @@ _uncounted: dict[str, Any] = {
 }  # unknown to Numba's stubs
 borrowing_kernel = njit(cache=True, nogil=True, error_model="numpy", forceinline=True, **_uncounted)
 
+# As that, for what is too large to be inlined wherever it is called.
+borrowing_call = njit(cache=True, nogil=True, error_model="numpy", **_uncounted)
+
 
 @intrinsic
 def _borrowed(context: Any, arrays: Any) -> Any:

@@ -11,6 +11,7 @@ from makespan.envs.memory.allocation_benchmark import INSTANCE_SETS, best_known,
 from makespan.envs.memory.allocation_follow import OffsetsPolicy
 from makespan.envs.memory.allocation_generator import generator_names, make_generator
 from makespan.envs.memory.allocation_map import allocation_figure, allocation_html
+from makespan.envs.memory.allocation_search import climb_episodes
 from makespan.envs.memory.allocation_validator import lower_bound, validate
 
 ALLOCATION: Final = Family(
@@ -31,4 +32,5 @@ ALLOCATION: Final = Family(
     pictures={"memory_map": allocation_figure},
     html=allocation_html,
     follow=OffsetsPolicy,
+    climb=climb_episodes,
 )

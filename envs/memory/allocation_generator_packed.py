@@ -22,7 +22,7 @@ class GuillotineBuffers:
 
     Every moment is full, so the load bound is the capacity, and the cuts themselves reach it: the optimum is known. A part
     is chosen with probability proportional to its area, and its time or its space with probability proportional to its share
-    of the rectangle's; the cut is uniform.
+    of the rectangle's, to the power `squareness`; the cut is uniform.
 
     Attributes:
         num_buffers: Parts.
@@ -31,6 +31,8 @@ class GuillotineBuffers:
         unit: Bytes of a unit.
         slack: With slack s, each size is then lowered to a share U[1 - s, 1] of itself (whole units, at least one): the
             capacity still suffices, but the load bound may lie below it, and the optimum is no longer known.
+        squareness: With 0 a coin decides whether time or space is cut: parts grow far longer than large, or far larger
+            than long. The higher, the closer they stay to the rectangle's shape.
     """
 
     num_buffers: int = 50
@@ -38,9 +40,11 @@ class GuillotineBuffers:
     units: int = 1024
     unit: int = 1024
     slack: float = 0.0
+    squareness: float = 1.0
 
     def __post_init__(self) -> None:
         check_ranges(self, horizon=(1, np.inf), units=(1, 2**20), unit=(1, 2**16), slack=(0, 1))
+        check_ranges(self, squareness=(0, 4))
         check_ranges(self, num_buffers=(1, self.horizon * self.units))
 
     @property
@@ -71,7 +75,7 @@ class GuillotineBuffers:
             area = np.where((sides > 1).any(axis=1), sides.prod(axis=1), 0)
             total = np.cumsum(area)
             chosen = int(np.searchsorted(total, rng.integers(total[-1]), side="right"))
-            width, height = sides[chosen] / (self.horizon, self.units)
+            width, height = (sides[chosen] / (self.horizon, self.units)) ** self.squareness
             axis = int(rng.random() * (width + height) < height)
             if sides[chosen, axis] == 1:
                 axis = 1 - axis

@@ -7,19 +7,22 @@ time, so that equal seeds give equal searches as far as the time allows.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from makespan.envs.core.kernels import inlined_kernel, kernel
 from makespan.envs.core.policy import Solution
+from makespan.envs.core.schedule import Schedule
 from makespan.envs.memory.allocation_decode import FITS, Layout, best_greedy, decode, make_layout
 from makespan.envs.memory.allocation_instance import AllocationProblem
 from makespan.envs.memory.allocation_solver import check_time_limit, solution_of
 from makespan.envs.memory.rectangles import I64
 
-_BATCH = 256  # moves between two looks at the clock
+_BATCH: Final = 256  # moves between two looks at the clock
 
 
 @inlined_kernel
@@ -129,9 +132,15 @@ class _Run:
 
     def moves(self, rng: np.random.Generator, count: int) -> I64:
         """Random insertions (count, 2): from a position to another one."""
-        n = self.problem.num_buffers
+        n = self.order.size
         source = rng.integers(n, size=count)
         return np.stack((source, (source + rng.integers(1, n, size=count)) % n), axis=1)
+
+    def start_from(self, order: I64) -> None:
+        """Go on from another order of the buffers that have no prescribed offset."""
+        peak = int(decode(self.layout, order, self.fit))
+        self.order, self.best_order = order.copy(), order.copy()
+        self.state[:2] = peak * (self.problem.num_buffers + 1) + self.problem.num_buffers
 
     def solution(self) -> Solution:
         """The allocation of the best order."""
@@ -228,3 +237,27 @@ class TabuSolver:
             return np.zeros((0, 2), np.int64)
         source = rng.choice(at_peak, self.neighbours - self.neighbours // 2)
         return np.stack((source, rng.integers(0, source)), axis=1)
+
+
+def climb_episodes(
+    problem: AllocationProblem,
+    options: Mapping[str, Any],
+    episodes: Sequence[I64],
+    evaluations: int,
+    seed: int,
+) -> Schedule:
+    """The allocation that annealing from the best of some episodes finds; see `Family.climb`.
+
+    Episodes are orders of buffers; each is placed anew, at the lowest offsets or as `fit` has it. Temperatures are
+    those of the second half of `AnnealingSolver`'s cooling, for the start is good already.
+    """
+    run, rng = _Run(problem, options.get("fit", "lowest")), np.random.default_rng(seed)
+    peaks = [int(decode(run.layout, order, run.fit)) for order in episodes]
+    run.start_from(episodes[int(np.argmin(peaks))])
+    left, cooling = max(0, evaluations - len(episodes)), AnnealingSolver()
+    if run.order.size > 1:
+        moves, chance = run.moves(rng, left), rng.random(left)
+        share = np.linspace(0.5, 1.0, left)
+        heat = problem.load_bound * cooling.hot * (cooling.cold / cooling.hot) ** share
+        _anneal(run.layout, run.order, run.best_order, run.state, moves, chance, heat, run.fit)
+    return run.solution().schedule

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from makespan.envs.core.kernels import inlined_kernel, kernel
+from makespan.envs.core.kernels import borrowing_call, borrowing_kernel
 from makespan.envs.memory.mapping_state import (
     ALL_HBM,
     BACK,
@@ -43,7 +43,7 @@ PREFERRED_NUMERATOR: Final = 3  # a preferred copy window offers 3/2 of the copy
 PREFERRED_DENOMINATOR: Final = 2
 
 
-@inlined_kernel
+@borrowing_kernel
 def idle(m: Mapping, b: int, i: int, supply: int, direction: int) -> int:
     """HBM time, ps, that operation i has left for copies in a direction (`FETCH` or `STORE`)."""
     op = m.op
@@ -53,7 +53,7 @@ def idle(m: Mapping, b: int, i: int, supply: int, direction: int) -> int:
     return latency - op[b, i, HBM] - op[b, i, FETCH] - op[b, i, STORE]
 
 
-@inlined_kernel
+@borrowing_kernel
 def latest_start(m: Mapping, b: int, lower: int, end: int, need: int, supply: int) -> int:
     """The latest operation >= lower such that those from it to `end` (exclusive) have `need` idle time, -1 if none."""
     i = end - 1
@@ -65,14 +65,14 @@ def latest_start(m: Mapping, b: int, lower: int, end: int, need: int, supply: in
     return -1
 
 
-@inlined_kernel
+@borrowing_kernel
 def preferred_start(m: Mapping, b: int, lower: int, end: int, need: int, supply: int) -> int:
     """As `latest_start` with half as much idle time again, or `lower` if there is less."""
     more = (need * PREFERRED_NUMERATOR) // PREFERRED_DENOMINATOR
     return max(lower, latest_start(m, b, lower, end, more, supply))
 
 
-@kernel
+@borrowing_call
 def store_end(m: Mapping, b: int, start: int, end: int, v: int, supply: int) -> int:
     """Exclusive end of the earliest copy of tensor v to HBM within the operations [start, end); 0 if it does not fit.
 
@@ -91,7 +91,7 @@ def store_end(m: Mapping, b: int, start: int, end: int, v: int, supply: int) -> 
     return 0
 
 
-@kernel
+@borrowing_call
 def take_store(m: Mapping, b: int, v: int, start: int, end: int, supply: int) -> None:
     """Reserve the earliest copy of tensor v to HBM within the operations [start, end), which must hold it."""
     need, last = m.tensor[b, v, COPY_TIME], -1
@@ -116,7 +116,7 @@ def take_store(m: Mapping, b: int, v: int, start: int, end: int, supply: int) ->
             return
 
 
-@inlined_kernel
+@borrowing_kernel
 def give_store_back(m: Mapping, b: int, v: int) -> None:
     """Undo tensor v's copy to HBM."""
     k = m.tensor[b, v, BACK]
@@ -132,7 +132,7 @@ def give_store_back(m: Mapping, b: int, v: int) -> None:
     m.tensor[b, v, OUT_START] = m.tensor[b, v, OUT_END] = 0
 
 
-@kernel
+@borrowing_call
 def take_fetch(
     m: Mapping, b: int, need: int, start: int, end: int, supply: int, latest: bool
 ) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from makespan.envs.core.kernels import inlined_kernel, kernel
+from makespan.envs.core.kernels import borrowing_call, borrowing_kernel, kernel
 from makespan.envs.core.schedule import Schedule
 from makespan.envs.memory.mapping_copies import (
     IDLE,
@@ -63,7 +63,7 @@ from makespan.envs.memory.mapping_state import (
 )
 
 
-@inlined_kernel
+@borrowing_kernel
 def _following(m: Mapping, b: int, a: int) -> int:
     """The access after a: of its tensor, or else the production of the tensor's heir; -1 if there is none."""
     if m.access[b, a, NEXT] >= 0:
@@ -72,7 +72,7 @@ def _following(m: Mapping, b: int, a: int) -> int:
     return m.tensor[b, heir, FIRST] if heir >= 0 else -1
 
 
-@inlined_kernel
+@borrowing_kernel
 def _elapsed(m: Mapping, b: int, start: int, end: int) -> int:
     """Latency of the operations [start, end) served from HBM."""
     total = 0
@@ -81,7 +81,7 @@ def _elapsed(m: Mapping, b: int, start: int, end: int) -> int:
     return total
 
 
-@inlined_kernel
+@borrowing_kernel
 def _reach(m: Mapping, b: int, a: int, cap: int) -> int:
     """How many accesses after a one stay may serve: no gap between two of them may take longer than `cap` ps."""
     count, k = 0, _following(m, b, a)
@@ -92,7 +92,7 @@ def _reach(m: Mapping, b: int, a: int, cap: int) -> int:
     return count
 
 
-@inlined_kernel
+@borrowing_kernel
 def _stay_needs(m: Mapping, b: int, first: int, last: int, supply: int) -> tuple[int, int]:
     """What a stay over the accesses first..last must reserve.
 
@@ -111,7 +111,7 @@ def _stay_needs(m: Mapping, b: int, first: int, last: int, supply: int) -> tuple
     return (max(i + 1, end), end) if end > 0 else (0, 0)
 
 
-@inlined_kernel
+@borrowing_kernel
 def _stay(
     m: Mapping, b: int, a: int, last: int, start: int, end: int, offset: int, store: int, supply: int
 ) -> None:
@@ -133,7 +133,7 @@ def _stay(
     m.tensor[b, v, HOST] = -1
 
 
-@inlined_kernel
+@borrowing_kernel
 def _serve(m: Mapping, b: int, a: int, supply: int, offsets: int, prefetch: int, cap: int) -> int:
     """Serve access a and as many after it as possible from fast memory; returns the next access, -1 at the end."""
     i, v, previous = m.access[b, a, OP], m.access[b, a, TENSOR], m.access[b, a, PREVIOUS]
@@ -172,7 +172,7 @@ def _serve(m: Mapping, b: int, a: int, supply: int, offsets: int, prefetch: int,
     return _following(m, b, a)
 
 
-@kernel
+@borrowing_call
 def place_chain(
     m: Mapping, b: int, v: int, copies: bool, supply: int, offsets: int, prefetch: int, cap: int
 ) -> None:
@@ -194,7 +194,7 @@ def place_chain(
             a = _following(m, b, a)
 
 
-@inlined_kernel
+@borrowing_kernel
 def drop_chain(m: Mapping, b: int, v: int) -> None:
     """Serve tensor v, and those that are written in its place, from HBM alone."""
     while v >= 0:
@@ -205,7 +205,7 @@ def drop_chain(m: Mapping, b: int, v: int) -> None:
 
 
 @kernel
-def _decode(m: Mapping, order: NDArray[np.int64], offsets: int, prefetch: int, cap: int) -> int:
+def decode_order(m: Mapping, order: NDArray[np.int64], offsets: int, prefetch: int, cap: int) -> int:
     """Decode an order in slot 0; returns the latency."""
     reset_slot(m, 0, False)
     for v in order:
@@ -222,6 +222,10 @@ class PriorityDecoder:
         offset_policy: `LOWEST`, `BEST` or `HIGHEST` offset.
         prefetch: `LATEST` or `PREFERRED` start of copies into fast memory.
         cap: Longest time in ps between two accesses that a stay may bridge.
+
+    Attributes:
+        mapping: One slot, in the state that the last order has led to.
+        policy: Offsets, prefetch and cap, as `decode_order` takes them.
     """
 
     def __init__(
@@ -233,24 +237,24 @@ class PriorityDecoder:
         cap: int = NO_CAP,
     ) -> None:
         self.instance = instance
-        self._policy = (offset_policy, prefetch, cap)
-        self._mapping = make_mapping(1, instance.num_ops, instance.num_accesses, instance.num_tensors)
-        load_slot(self._mapping, 0, instance)
-        reset_slot(self._mapping, 0, False)
+        self.policy = (offset_policy, prefetch, cap)
+        self.mapping = make_mapping(1, instance.num_ops, instance.num_accesses, instance.num_tensors)
+        load_slot(self.mapping, 0, instance)
+        reset_slot(self.mapping, 0, False)
 
     def decode(self, order: NDArray[np.int64]) -> int:
         """Latency in ps of the mapping that an order (T,) of all tensors gives."""
-        return int(_decode(self._mapping, order, *self._policy))
+        return int(decode_order(self.mapping, order, *self.policy))
 
     def places(self, order: NDArray[np.int64]) -> NDArray[np.int64]:
         """(A,) where that mapping serves each access from: `DROP`, `KEEP` or `COPY`."""
         self.decode(order)
-        return self._mapping.access[0, :, PLACE].copy()
+        return self.mapping.access[0, :, PLACE].copy()
 
     def schedule(self, order: NDArray[np.int64]) -> Schedule:
         """That mapping."""
         self.decode(order)
-        return plan_of(self._mapping, 0, self.instance)
+        return plan_of(self.mapping, 0, self.instance)
 
 
 def time_order(instance: MappingInstance) -> NDArray[np.int64]:

@@ -9,7 +9,7 @@ from numba import types
 from numba.experimental import structref
 from numpy.typing import NDArray
 
-from makespan.envs.core.kernels import inlined_kernel, kernel
+from makespan.envs.core.kernels import borrowed, borrowing_kernel, kernel
 from makespan.envs.core.slots import StepOutcome
 from makespan.envs.memory.mapping_decoder import drop_chain, place_chain
 from makespan.envs.memory.mapping_game import MappingRules as MappingRules
@@ -60,7 +60,7 @@ from makespan.envs.memory.mapping_state import (
 )
 
 
-@inlined_kernel
+@borrowing_kernel
 def _take(m: Mapping, graph: Graph, b: int, action: int, rules: Rules) -> None:
     """Take a legal action, and write what that changes."""
     a = m.clock[b, CURSOR]
@@ -86,7 +86,7 @@ def _take(m: Mapping, graph: Graph, b: int, action: int, rules: Rules) -> None:
         write_tensor(m, graph, b, donor, -1)
 
 
-@inlined_kernel
+@borrowing_kernel
 def _write_tensors(m: Mapping, graph: Graph, b: int) -> None:
     """Write the rows of all tensors as they are before the first access."""
     for v in range(m.clock[b, TENSORS]):
@@ -131,7 +131,7 @@ def _settle(m: Mapping, graph: Graph, b: int, rules: Rules, keep_last: bool) -> 
             return
 
 
-@inlined_kernel
+@borrowing_kernel
 def _step_slot(m: Mapping, graph: Graph, outcome: StepOutcome, b: int, action: int, rules: Rules) -> None:
     clock = m.clock
     _take(m, graph, b, action, rules)
@@ -166,10 +166,11 @@ structref.define_constructor(_Batch, _BatchType, _FIELDS)
 
 @kernel
 def _make_batch(mapping: Mapping, graph: Graph, outcome: StepOutcome, rules: Rules) -> _Batch:
-    return _Batch(mapping, graph, outcome, rules)  # type: ignore[no-untyped-call]
+    """A batch that borrows its arrays: the engine keeps them as long as it."""
+    return _Batch(borrowed(mapping), borrowed(graph), borrowed(outcome), rules)  # type: ignore[no-untyped-call]
 
 
-@inlined_kernel
+@borrowing_kernel
 def _last_decision(m: Mapping, b: int, per_tensor: bool) -> int:
     """The last access at which a decision may be due."""
     a = m.clock[b, ACCESSES] - 1

@@ -9,6 +9,7 @@ from makespan.envs.memory import mapping_priority_rules as mapping_priority_rule
 from makespan.envs.memory import mapping_registry as mapping_registry  # registers solvers and policies
 from makespan.envs.memory import mapping_rules as mapping_rules  # registers the rules
 from makespan.envs.memory.mapping_benchmark import INSTANCE_SETS, best_known, find_instances
+from makespan.envs.memory.mapping_climb import climb_episodes
 from makespan.envs.memory.mapping_generator import generator_names, make_generator
 from makespan.envs.memory.mapping_instance import MappingInstance
 from makespan.envs.memory.mapping_map import mapping_figure, mapping_html
@@ -45,4 +46,5 @@ MEMORY_MAPPING: Final = Family(
     pictures={"memory_map": mapping_figure},
     html=mapping_html,
     follow=MappingPolicy,
+    climb=climb_episodes,
 )

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from makespan.envs.core.graph import Feature
-from makespan.envs.core.kernels import inlined_kernel
+from makespan.envs.core.kernels import borrowing_kernel
 from makespan.envs.memory.mapping_copies import idle
 from makespan.envs.memory.mapping_instance import INPUT, OUTPUT, PARAMETER, MappingInstance
 from makespan.envs.memory.mapping_state import (
@@ -99,19 +99,19 @@ def columns_of(features: tuple[Feature, ...]) -> dict[str, int]:
     return {feature.name: column for column, feature in enumerate(features)}
 
 
-@inlined_kernel
+@borrowing_kernel
 def clip(value: float) -> np.float32:
     """Into the bounds of a feature."""
     return np.float32(min(max(value, -100.0), 100.0))
 
 
-@inlined_kernel
+@borrowing_kernel
 def per_mean(m: Mapping, b: int) -> float:
     """1 / mean latency of an operation served from HBM, the unit of times."""
     return m.clock[b, OPS] / m.clock[b, HBM_LATENCY]
 
 
-@inlined_kernel
+@borrowing_kernel
 def write_op(m: Mapping, x: F32, b: int, i: int, supply: int, scale: float) -> None:
     """Write the dynamic columns of operation i's row (see `OP_DYNAMIC`)."""
     op = m.op

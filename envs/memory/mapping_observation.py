@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from makespan.envs.core.graph import CandidateType, EdgeType, Feature, NodeType, raw
-from makespan.envs.core.kernels import inlined_kernel, kernel
+from makespan.envs.core.kernels import borrowing_call, borrowing_kernel
 from makespan.envs.memory.mapping_copies import idle
 from makespan.envs.memory.mapping_graph import (
     ACCESS_FEATURES,
@@ -181,7 +181,7 @@ _FREE, _GAP, _AHEAD, _BEHIND = (
 _RAW: Final = columns_of(CANDIDATE_FEATURES)["units"]
 
 
-@inlined_kernel
+@borrowing_kernel
 def write_tensor(m: Mapping, graph: Graph, b: int, v: int, following: int) -> None:
     """Write a tensor's row; `following` is its next undecided access, -1 if there is none."""
     host, x = m.tensor[b, v, HOST], graph.tensor_x
@@ -199,7 +199,7 @@ def write_tensor(m: Mapping, graph: Graph, b: int, v: int, following: int) -> No
     )
 
 
-@kernel
+@borrowing_call
 def write_dynamic(m: Mapping, graph: Graph, b: int, supply: int) -> None:
     """Write slot b's rows of operations that have changed, its system row and its candidates."""
     clock, scale = m.clock, per_mean(m, b)
@@ -222,7 +222,7 @@ def write_dynamic(m: Mapping, graph: Graph, b: int, supply: int) -> None:
             graph.candidate_index[b, k, 0] = graph.candidate_index[b, k, 1] = -1
 
 
-@inlined_kernel
+@borrowing_kernel
 def _write_system(m: Mapping, graph: Graph, b: int, supply: int, now: int, scale: float) -> None:
     clock, x, num_ops = m.clock, graph.system_x, m.clock[b, OPS]
     saved, most = clock[b, HBM_LATENCY] - clock[b, LATENCY], clock[b, HBM_LATENCY] - clock[b, LOWER_BOUND]
@@ -246,7 +246,7 @@ def _write_system(m: Mapping, graph: Graph, b: int, supply: int, now: int, scale
             k += 1
 
 
-@inlined_kernel
+@borrowing_kernel
 def _growth(m: Mapping, b: int, a: int, k: int) -> int:
     """Operations by which the tensor's stay in fast memory grows with action k."""
     if k == DROP:
@@ -257,7 +257,7 @@ def _growth(m: Mapping, b: int, a: int, k: int) -> int:
     return max(0, m.choice[b, KEEP, CHOICE_END] - m.access[b, host, END])
 
 
-@inlined_kernel
+@borrowing_kernel
 def _write_candidate(m: Mapping, graph: Graph, b: int, a: int, k: int) -> None:
     access, tensor, x, clock = m.access, m.tensor, graph.candidate_x[b, k], m.clock
     i, v = access[b, a, OP], access[b, a, TENSOR]

@@ -11,7 +11,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from makespan.envs.core.graph import GraphSchema, GraphSpace
-from makespan.envs.core.kernels import inlined_kernel
+from makespan.envs.core.kernels import borrowing_kernel
 from makespan.envs.memory.mapping_state import CAPACITY, Mapping, rectangles_since
 from makespan.envs.memory.rectangles import END, HIGH, LOW, START
 
@@ -39,7 +39,7 @@ class MappingSchema(GraphSchema):
         return GraphSpace({**space.spaces, "occupancy": image}, self)
 
 
-@inlined_kernel
+@borrowing_kernel
 def write_occupancy(m: Mapping, image: NDArray[np.float32], b: int, now: int) -> None:
     """Write slot b's image (B, 2, operations, bins) from operation `now` on."""
     length, bins = image.shape[2], image.shape[3]

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from makespan.envs.core.kernels import inlined_kernel, kernel
+from makespan.envs.core.kernels import borrowing_call, borrowing_kernel
 from makespan.envs.memory.mapping_copies import idle
 from makespan.envs.memory.mapping_decoder import drop_chain, place_chain
 from makespan.envs.memory.mapping_instance import OUTPUT, MappingInstance
@@ -128,7 +128,7 @@ def load_pool(pool: Pool, b: int, instance: MappingInstance) -> None:
     pool.waiting[b, : roots.size] = roots
 
 
-@kernel
+@borrowing_call
 def reset_pool(m: Mapping, pool: Pool, b: int) -> None:
     """All tensors undecided, in a slot whose mapping has been reset."""
     pool.position[b] = -1
@@ -144,7 +144,7 @@ def reset_pool(m: Mapping, pool: Pool, b: int) -> None:
         pool.gain[b, a] = 0
 
 
-@inlined_kernel
+@borrowing_kernel
 def _gain(m: Mapping, b: int, a: int) -> int:
     """Latency, ps, that serving access a from fast memory would save now."""
     i = m.access[b, a, OP]
@@ -152,7 +152,7 @@ def _gain(m: Mapping, b: int, a: int) -> int:
     return latency_of(m, b, i) - max(m.op[b, i, COMPUTE], time)
 
 
-@inlined_kernel
+@borrowing_kernel
 def update_accesses(m: Mapping, pool: Pool, b: int, i: int) -> None:
     """Look anew at what the undecided accesses of operation i would save."""
     room = m.clock[b, CAPACITY] - m.op[b, i, LOAD]
@@ -175,7 +175,7 @@ def update_accesses(m: Mapping, pool: Pool, b: int, i: int) -> None:
             pool.tensor[b, root, CHANGED] = 1
 
 
-@inlined_kernel
+@borrowing_kernel
 def update_room(m: Mapping, pool: Pool, b: int, v: int, low: int, high: int, offsets: int) -> None:
     """Look anew at the room of undecided tensor v, where the operations [low, high) have changed."""
     row = pool.tensor[b, v]
@@ -196,7 +196,7 @@ def update_room(m: Mapping, pool: Pool, b: int, v: int, low: int, high: int, off
         row[CHANGED] = 1
 
 
-@inlined_kernel
+@borrowing_kernel
 def update_supply(m: Mapping, pool: Pool, b: int, low: int, supply: int) -> None:
     """Sum up idle HBM time and occupied memory anew from operation `low` on."""
     total = pool.supply
@@ -205,7 +205,7 @@ def update_supply(m: Mapping, pool: Pool, b: int, low: int, supply: int) -> None
         total[b, i + 1, 1] = total[b, i, 1] + m.op[b, i, LOAD]
 
 
-@inlined_kernel
+@borrowing_kernel
 def retire(m: Mapping, pool: Pool, b: int, v: int) -> None:
     """Take a tensor out of the pool."""
     k, last = pool.position[b, v], pool.left[b, 0] - 1
@@ -225,7 +225,7 @@ def retire(m: Mapping, pool: Pool, b: int, v: int) -> None:
         v = m.tensor[b, v, HEIR]
 
 
-@inlined_kernel
+@borrowing_kernel
 def place_next(m: Mapping, pool: Pool, b: int, v: int, supply: int, offsets: int, prefetch: int) -> None:
     """Let undecided tensor v, and those in its place, take what room there is."""
     m.clock[b, DIRTY_LOW], m.clock[b, DIRTY_HIGH] = m.clock[b, OPS], 0
@@ -233,7 +233,7 @@ def place_next(m: Mapping, pool: Pool, b: int, v: int, supply: int, offsets: int
     retire(m, pool, b, v)
 
 
-@inlined_kernel
+@borrowing_kernel
 def leave(m: Mapping, pool: Pool, b: int, v: int) -> None:
     """Leave undecided tensor v, and those in its place, in HBM."""
     drop_chain(m, b, v)

@@ -9,7 +9,7 @@ from numba import types
 from numba.experimental import structref
 from numpy.typing import NDArray
 
-from makespan.envs.core.kernels import inlined_kernel, kernel
+from makespan.envs.core.kernels import borrowed, borrowing_call, borrowing_kernel, kernel
 from makespan.envs.core.slots import StepOutcome
 from makespan.envs.memory.mapping_game import MappingSlots, Rules
 from makespan.envs.memory.mapping_graph import STATIC_KEYS, per_mean, write_op, write_static
@@ -54,7 +54,7 @@ from makespan.envs.memory.mapping_state import (
 )
 
 
-@inlined_kernel
+@borrowing_kernel
 def _update(m: Mapping, pool: Pool, graph: PriorityGraph, b: int, rules: Rules, least: int) -> None:
     """Write what the last placement has changed; tensors without any room leave, as long as more than `least` are there."""
     low, high = m.clock[b, DIRTY_LOW], min(m.clock[b, DIRTY_HIGH], m.clock[b, OPS])
@@ -76,21 +76,21 @@ def _update(m: Mapping, pool: Pool, graph: PriorityGraph, b: int, rules: Rules, 
     update_supply(m, pool, b, low, rules.supply)
 
 
-@inlined_kernel
+@borrowing_kernel
 def _finish(m: Mapping, pool: Pool, graph: PriorityGraph, b: int) -> None:
     """Write what every candidate shows anew after each decision."""
     write_supply(m, pool, graph, b)
     write_system(m, pool, graph, b)
 
 
-@inlined_kernel
+@borrowing_kernel
 def _place(m: Mapping, pool: Pool, graph: PriorityGraph, b: int, v: int, rules: Rules) -> None:
     place_next(m, pool, b, v, rules.supply, rules.offsets, rules.prefetch)
     forbid(m, graph, b, v)
     _update(m, pool, graph, b, rules, 0)
 
 
-@kernel
+@borrowing_call
 def _step_slot(
     m: Mapping, pool: Pool, graph: PriorityGraph, outcome: StepOutcome, b: int, action: int, rules: Rules
 ) -> None:
@@ -133,7 +133,8 @@ structref.define_constructor(_Batch, _BatchType, _FIELDS)
 def _make_batch(
     mapping: Mapping, pool: Pool, graph: PriorityGraph, outcome: StepOutcome, rules: Rules
 ) -> _Batch:
-    return _Batch(mapping, pool, graph, outcome, rules)  # type: ignore[no-untyped-call]
+    """A batch that borrows its arrays: the engine keeps them as long as it."""
+    return _Batch(borrowed(mapping), borrowed(pool), borrowed(graph), borrowed(outcome), rules)  # type: ignore[no-untyped-call]
 
 
 @kernel

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from makespan.envs.core.graph import CandidateType, EdgeType, Feature, GraphSchema, NodeType, raw
-from makespan.envs.core.kernels import inlined_kernel
+from makespan.envs.core.kernels import borrowing_kernel
 from makespan.envs.memory.mapping_decoder import ORDERS
 from makespan.envs.memory.mapping_graph import (
     ACCESS_FEATURES,
@@ -217,7 +217,7 @@ def load_constants(graph: PriorityGraph, b: int, instance: MappingInstance) -> N
     graph.action_mask[b] = 0
 
 
-@inlined_kernel
+@borrowing_kernel
 def allow(pool: Pool, graph: PriorityGraph, b: int, v: int) -> None:
     """Make undecided tensor v a candidate; its dynamic columns are for `write_tensor`."""
     graph.action_mask[b, v] = 1
@@ -226,7 +226,7 @@ def allow(pool: Pool, graph: PriorityGraph, b: int, v: int) -> None:
         graph.candidate_x[b, v, NUM_DYNAMIC + column] = graph.constant[b, v, column]
 
 
-@inlined_kernel
+@borrowing_kernel
 def forbid(m: Mapping, graph: PriorityGraph, b: int, v: int) -> None:
     """Make tensor v, which has been decided, no candidate, and say so in the rows of all that share its place."""
     graph.action_mask[b, v] = 0
@@ -245,7 +245,7 @@ def forbid(m: Mapping, graph: PriorityGraph, b: int, v: int) -> None:
         v = m.tensor[b, v, HEIR]
 
 
-@inlined_kernel
+@borrowing_kernel
 def write_tensor(m: Mapping, pool: Pool, graph: PriorityGraph, b: int, v: int) -> None:
     """Write an undecided tensor as a candidate, and the rows of all that share its place."""
     row, x, scale = pool.tensor[b, v], graph.candidate_x[b, v], per_mean(m, b)
@@ -267,7 +267,7 @@ def write_tensor(m: Mapping, pool: Pool, graph: PriorityGraph, b: int, v: int) -
         v = m.tensor[b, v, HEIR]
 
 
-@inlined_kernel
+@borrowing_kernel
 def write_supply(m: Mapping, pool: Pool, graph: PriorityGraph, b: int) -> None:
     """Write what every candidate shows of the HBM time left for its copies."""
     for k in range(pool.left[b, 0]):
@@ -276,7 +276,7 @@ def write_supply(m: Mapping, pool: Pool, graph: PriorityGraph, b: int) -> None:
         graph.candidate_x[b, v, _SUPPLY] = np.float32(min(10.0, time / max(1, m.tensor[b, v, COPY_TIME])))
 
 
-@inlined_kernel
+@borrowing_kernel
 def write_system(m: Mapping, pool: Pool, graph: PriorityGraph, b: int) -> None:
     """Write the system's row."""
     clock, x, num_ops = m.clock, graph.system_x, m.clock[b, OPS]

@@ -21,7 +21,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from makespan.envs.core.kernels import inlined_kernel, kernel
+from makespan.envs.core.kernels import borrowing_call, borrowing_kernel
 from makespan.envs.memory.mapping_copies import (
     EARLIEST,
     LATEST,
@@ -90,7 +90,7 @@ BEST: Final = 1
 HIGHEST: Final = 2
 
 
-@kernel
+@borrowing_call
 def fit(m: Mapping, b: int, start: int, end: int, v: int, policy: int) -> int:
     """Offset for tensor v throughout the operations [start, end), -1 if there is no room."""
     units, capacity = m.tensor[b, v, UNITS], m.clock[b, CAPACITY]
@@ -103,7 +103,7 @@ def fit(m: Mapping, b: int, start: int, end: int, v: int, policy: int) -> int:
     return offset if offset + units <= capacity else -1
 
 
-@kernel
+@borrowing_call
 def production_needs(m: Mapping, b: int, v: int, i: int, mode: int, supply: int) -> tuple[int, int]:
     """What producing tensor v in fast memory at operation i must reserve.
 
@@ -126,7 +126,7 @@ def production_needs(m: Mapping, b: int, v: int, i: int, mode: int, supply: int)
     return end, end
 
 
-@inlined_kernel
+@borrowing_kernel
 def _reserve_production(m: Mapping, b: int, v: int, i: int, store: int, supply: int) -> None:
     if store > 0:
         take_store(m, b, v, i + 1, store, supply)
@@ -134,7 +134,7 @@ def _reserve_production(m: Mapping, b: int, v: int, i: int, store: int, supply: 
         m.tensor[b, v, RELIED] = 1 if m.tensor[b, v, KIND] == OUTPUT_KIND else 0
 
 
-@inlined_kernel
+@borrowing_kernel
 def _way_to_hbm(m: Mapping, b: int, v: int, i: int, supply: int) -> int:
     """Exclusive end of a copy of v to HBM before operation i, 0 if HBM holds it by then anyway, -1 if there is no way."""
     if m.tensor[b, v, VALID] <= i:
@@ -147,7 +147,7 @@ def _way_to_hbm(m: Mapping, b: int, v: int, i: int, supply: int) -> int:
     return end if end > 0 and can_extend(m, b, host, end) else -1
 
 
-@inlined_kernel
+@borrowing_kernel
 def _keep_operand(m: Mapping, b: int, a: int, mode: int, supply: int) -> bool:
     """Whether the operand of access a can stay where it is; writes what that takes."""
     i, v = m.access[b, a, OP], m.access[b, a, TENSOR]
@@ -175,7 +175,7 @@ def _keep_operand(m: Mapping, b: int, a: int, mode: int, supply: int) -> bool:
     return can_extend(m, b, host, end)
 
 
-@inlined_kernel
+@borrowing_kernel
 def _fit_without(m: Mapping, b: int, host: int, kept: int, start: int, end: int, v: int, offsets: int) -> int:
     """`fit` as if the residence `host` ended at `kept`."""
     if host < 0 or m.access[b, host, END] <= kept:
@@ -193,7 +193,7 @@ def _fit_without(m: Mapping, b: int, host: int, kept: int, start: int, end: int,
     return offset
 
 
-@inlined_kernel
+@borrowing_kernel
 def _copy_operand(
     m: Mapping, b: int, a: int, way: int, mode: int, supply: int, offsets: int, prefetch: int
 ) -> bool:
@@ -228,7 +228,7 @@ def _copy_operand(
     return offset >= 0
 
 
-@inlined_kernel
+@borrowing_kernel
 def _legal_output(
     m: Mapping, b: int, a: int, mask: NDArray[np.int8], mode: int, supply: int, offsets: int
 ) -> None:
@@ -250,7 +250,7 @@ def _legal_output(
     choice[b, KEEP, CHOICE_OFFSET], choice[b, KEEP, CHOICE_STORE] = offset, store
 
 
-@kernel
+@borrowing_call
 def legal_actions(
     m: Mapping, b: int, mask: NDArray[np.int8], mode: int, supply: int, offsets: int, prefetch: int
 ) -> int:
@@ -279,7 +279,7 @@ def legal_actions(
     return count
 
 
-@inlined_kernel
+@borrowing_kernel
 def _leave(m: Mapping, b: int, a: int, supply: int) -> None:
     """The operand of access a leaves fast memory after its previous access; HBM holds it from then on."""
     v, previous = m.access[b, a, TENSOR], m.access[b, a, PREVIOUS]
@@ -294,7 +294,7 @@ def _leave(m: Mapping, b: int, a: int, supply: int) -> None:
         m.tensor[b, v, HOST] = -1
 
 
-@inlined_kernel
+@borrowing_kernel
 def _drop(m: Mapping, b: int, a: int, supply: int) -> None:
     if m.access[b, a, WRITE]:
         m.tensor[b, m.access[b, a, TENSOR], VALID] = m.access[b, a, OP] + 1
@@ -302,7 +302,7 @@ def _drop(m: Mapping, b: int, a: int, supply: int) -> None:
         _leave(m, b, a, supply)
 
 
-@inlined_kernel
+@borrowing_kernel
 def _keep(m: Mapping, b: int, a: int, supply: int) -> None:
     i, v = m.access[b, a, OP], m.access[b, a, TENSOR]
     end, store = m.choice[b, KEEP, CHOICE_END], m.choice[b, KEEP, CHOICE_STORE]
@@ -327,7 +327,7 @@ def _keep(m: Mapping, b: int, a: int, supply: int) -> None:
         _reserve_production(m, b, v, m.access[b, m.tensor[b, v, FIRST], OP], store, supply)
 
 
-@inlined_kernel
+@borrowing_kernel
 def _copy(m: Mapping, b: int, a: int, supply: int, prefetch: int) -> None:
     i, v = m.access[b, a, OP], m.access[b, a, TENSOR]
     choice, heir = m.choice, m.tensor[b, v, HEIR]
@@ -340,7 +340,7 @@ def _copy(m: Mapping, b: int, a: int, supply: int, prefetch: int) -> None:
         _reserve_production(m, b, heir, i, choice[b, COPY, CHOICE_STORE], supply)
 
 
-@inlined_kernel
+@borrowing_kernel
 def _free_hold(m: Mapping, b: int, v: int, now: int, supply: int) -> None:
     """If a tensor waits in fast memory for its last use and HBM time has turned up since, store it there instead."""
     host = m.tensor[b, v, HOST]
@@ -355,14 +355,14 @@ def _free_hold(m: Mapping, b: int, v: int, now: int, supply: int) -> None:
         set_end(m, b, host, now + 1)
 
 
-@inlined_kernel
+@borrowing_kernel
 def free_holds(m: Mapping, b: int, i: int, supply: int) -> None:
     """After operation i: its idle HBM time is known now, and may serve those that wait in fast memory for want of it."""
     for v in range(m.clock[b, TENSORS]):
         _free_hold(m, b, v, i, supply)
 
 
-@kernel
+@borrowing_call
 def decide(m: Mapping, b: int, action: int, mode: int, supply: int, prefetch: int) -> None:
     """Take a legal action for the access at the cursor, right after `legal_actions`, and move on to the next."""
     a = m.clock[b, CURSOR]
@@ -379,7 +379,7 @@ def decide(m: Mapping, b: int, action: int, mode: int, supply: int, prefetch: in
         free_holds(m, b, m.access[b, a, OP], supply)
 
 
-@kernel
+@borrowing_call
 def legal_choices(m: Mapping, b: int, mask: NDArray[np.int8]) -> int:
     """As `legal_actions` with one decision for each tensor, or chain of tensors in one place, in order of first access.
 
@@ -403,7 +403,7 @@ def legal_choices(m: Mapping, b: int, mask: NDArray[np.int8]) -> int:
     return m.clock[b, ALLOWED]
 
 
-@inlined_kernel
+@borrowing_kernel
 def culprit(m: Mapping, b: int) -> int:
     """At a dead end: the access in fast memory that has led there, which must be dropped instead."""
     v = m.access[b, m.clock[b, CURSOR], TENSOR]

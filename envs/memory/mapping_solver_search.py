@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from makespan.envs.core.policy import Solution
 from makespan.envs.core.schedule import Schedule
+from makespan.envs.memory.mapping_climb import best_order, climb_order, first_of_place
 from makespan.envs.memory.mapping_decoder import ORDERS, PriorityDecoder
 from makespan.envs.memory.mapping_engine import MappingEngine, MappingRules
 from makespan.envs.memory.mapping_instance import MappingInstance
 from makespan.envs.memory.mapping_solver import PortfolioSolver, check_time_limit, solution_of
 
 Permutation = NDArray[np.int64]
+
+_BATCH: Final = 500  # orders between two looks at the clock
 
 
 class _Search:
@@ -116,15 +121,17 @@ class HillClimbSolver:
 
     def solve(self, instance: MappingInstance, time_limit_s: float = 10.0, seed: int = 0) -> Solution:
         """The best mapping found in the time."""
-        search, rng = _Search(instance, time_limit_s, self.evaluations), np.random.default_rng(seed)
-        order = _start(search)
-        latency = search.evaluate(order)
-        for _ in search.rounds():
-            changed = _move(order, rng)
-            changed_latency = search.evaluate(changed)
-            if changed_latency <= latency:
-                order, latency = changed, changed_latency
-        return search.solution()
+        check_time_limit(time_limit_s)
+        deadline, rng = time.monotonic() + time_limit_s, np.random.default_rng(seed)
+        decoder = PriorityDecoder(instance)
+        deciding = first_of_place(instance)
+        simple = (rank(instance) for rank in ORDERS.values())
+        order = best_order(decoder, [one[deciding[one]] for one in simple])
+        left = math.inf if self.evaluations is None else self.evaluations
+        while left > 0 and decoder.decode(order) > instance.lower_bound and time.monotonic() < deadline:
+            count = int(min(left, _BATCH))
+            order, left = climb_order(decoder, order, count, rng), left - count
+        return solution_of(instance, decoder.schedule(order))
 
 
 @dataclass(frozen=True)

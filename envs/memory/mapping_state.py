@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from makespan.envs.core.kernels import inlined_kernel, kernel
+from makespan.envs.core.kernels import borrowing_call, borrowing_kernel
 from makespan.envs.memory.mapping_instance import MappingInstance
 from makespan.envs.memory.rectangles import END as ROW_END
 from makespan.envs.memory.rectangles import START as ROW_START
@@ -174,7 +174,7 @@ def load_slot(m: Mapping, b: int, instance: MappingInstance) -> None:
     tensor[:, BOUNDEDNESS] = instance.tensor_boundedness.astype(np.int64)
 
 
-@kernel
+@borrowing_call
 def reset_slot(m: Mapping, b: int, keep_bans: bool) -> None:
     """Everything in HBM, nothing decided."""
     clock, op, access, tensor = m.clock, m.op, m.access, m.tensor
@@ -207,20 +207,20 @@ def reset_slot(m: Mapping, b: int, keep_bans: bool) -> None:
         clock[b, ALLOWED] = clock[b, REWINDS] = 0
 
 
-@inlined_kernel
+@borrowing_kernel
 def latency_of(m: Mapping, b: int, i: int) -> int:
     """Latency of operation i now, ps."""
     return max(m.op[b, i, COMPUTE], m.op[b, i, HBM] + m.op[b, i, FAST])
 
 
-@inlined_kernel
+@borrowing_kernel
 def touch(m: Mapping, b: int, start: int, end: int) -> None:
     """Note that the operations [start, end) have changed."""
     m.clock[b, DIRTY_LOW] = min(m.clock[b, DIRTY_LOW], start)
     m.clock[b, DIRTY_HIGH] = max(m.clock[b, DIRTY_HIGH], end)
 
 
-@inlined_kernel
+@borrowing_kernel
 def serve_fast(m: Mapping, b: int, a: int, action: int) -> None:
     """Serve access a from fast memory; the latency follows."""
     i = m.access[b, a, OP]
@@ -232,7 +232,7 @@ def serve_fast(m: Mapping, b: int, a: int, action: int) -> None:
     touch(m, b, i, i + 1)
 
 
-@inlined_kernel
+@borrowing_kernel
 def _change_load(m: Mapping, b: int, start: int, end: int, units: int) -> None:
     if start < end:
         for i in range(start, end):
@@ -240,7 +240,7 @@ def _change_load(m: Mapping, b: int, start: int, end: int, units: int) -> None:
         touch(m, b, start, end)
 
 
-@inlined_kernel
+@borrowing_kernel
 def rectangles_since(m: Mapping, b: int, start: int) -> Rectangles:
     """Rectangles enough to search for room from operation `start` on."""
     if start >= m.clock[b, MARK] >= 0:
@@ -248,13 +248,13 @@ def rectangles_since(m: Mapping, b: int, start: int) -> Rectangles:
     return Rectangles(m.used, m.row)
 
 
-@inlined_kernel
+@borrowing_kernel
 def keep_recent(m: Mapping, b: int) -> None:
     """From the start of an episode on, keep the recent rectangles apart: searches then do not grow with its length."""
     m.clock[b, MARK] = 0
 
 
-@inlined_kernel
+@borrowing_kernel
 def forget(m: Mapping, b: int, now: int) -> None:
     """Now and then, leave out of the recent rectangles what ended more than `RECENT` operations ago."""
     if m.clock[b, MARK] < 0 or now - m.clock[b, MARK] < 2 * RECENT:
@@ -271,14 +271,14 @@ def forget(m: Mapping, b: int, now: int) -> None:
     m.recent_used[b, 0] = kept
 
 
-@inlined_kernel
+@borrowing_kernel
 def _place(m: Mapping, b: int, owner: int, start: int, end: int, low: int, high: int) -> None:
     place(Rectangles(m.used, m.row), b, owner, start, end, low, high)
     if m.clock[b, MARK] >= 0:
         place(Rectangles(m.recent_used, m.recent_row), b, owner, start, end, low, high)
 
 
-@inlined_kernel
+@borrowing_kernel
 def _end_rectangle(
     rectangles: Rectangles, b: int, owner: int, start: int, end: int, low: int, high: int
 ) -> None:
@@ -293,7 +293,7 @@ def _end_rectangle(
         rectangles.row[b, k, ROW_END] = end
 
 
-@kernel
+@borrowing_call
 def begin_residence(m: Mapping, b: int, a: int, start: int, end: int, offset: int) -> None:
     """Let access a begin a residence [start, end) at an offset, and its tensor live there."""
     v = m.access[b, a, TENSOR]
@@ -304,7 +304,7 @@ def begin_residence(m: Mapping, b: int, a: int, start: int, end: int, offset: in
     _change_load(m, b, start, end, units)
 
 
-@inlined_kernel
+@borrowing_kernel
 def can_extend(m: Mapping, b: int, host: int, end: int) -> bool:
     """Whether a residence could last until `end` (exclusive) at its offset."""
     if end <= m.access[b, host, END]:
@@ -315,7 +315,7 @@ def can_extend(m: Mapping, b: int, host: int, end: int) -> bool:
     return is_free(rectangles_since(m, b, start), b, start, end, low, high, host)
 
 
-@kernel
+@borrowing_call
 def set_end(m: Mapping, b: int, host: int, end: int) -> None:
     """Let a residence end at `end` (exclusive), later or earlier than it did."""
     old = m.access[b, host, END]
@@ -332,7 +332,7 @@ def set_end(m: Mapping, b: int, host: int, end: int) -> None:
     m.access[b, host, END] = end
 
 
-@inlined_kernel
+@borrowing_kernel
 def hand_over(m: Mapping, b: int, host: int, a: int) -> None:
     """Let access a (the production of an heir) take over a residence at its operation."""
     i, v = m.access[b, a, OP], m.access[b, a, TENSOR]

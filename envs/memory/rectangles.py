@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from makespan.envs.core.kernels import inlined_kernel, kernel
+from makespan.envs.core.kernels import borrowing_kernel, kernel
 
 I64 = NDArray[np.int64]
 
@@ -39,7 +39,7 @@ def make_rectangles(num_slots: int, max_rectangles: int) -> Rectangles:
     return Rectangles(np.zeros((num_slots, 1), np.int64), np.zeros((num_slots, max_rectangles, 5), np.int64))
 
 
-@inlined_kernel
+@borrowing_kernel
 def align_up(offset: int, alignment: int) -> int:
     """The smallest multiple of `alignment` that is not below `offset` (>= 0)."""
     if alignment == 1:
@@ -47,13 +47,13 @@ def align_up(offset: int, alignment: int) -> int:
     return (offset + alignment - 1) // alignment * alignment
 
 
-@inlined_kernel
+@borrowing_kernel
 def clear(rectangles: Rectangles, b: int) -> None:
     """Empty slot b."""
     rectangles.used[b, 0] = 0
 
 
-@inlined_kernel
+@borrowing_kernel
 def place(rectangles: Rectangles, b: int, owner: int, start: int, end: int, low: int, high: int) -> None:
     """Add the rectangle [start, end) x [low, high). Whether it is free is the caller's business."""
     used, row = rectangles
@@ -67,7 +67,7 @@ def place(rectangles: Rectangles, b: int, owner: int, start: int, end: int, low:
     row[b, k, START], row[b, k, END], row[b, k, OWNER] = start, end, owner
 
 
-@inlined_kernel
+@borrowing_kernel
 def find(rectangles: Rectangles, b: int, owner: int) -> int:
     """Row of the first rectangle of `owner`, -1 if it has none."""
     used, row = rectangles
@@ -77,7 +77,7 @@ def find(rectangles: Rectangles, b: int, owner: int) -> int:
     return -1
 
 
-@inlined_kernel
+@borrowing_kernel
 def release(rectangles: Rectangles, b: int, owner: int) -> int:
     """Remove every rectangle of `owner`; returns how many there were."""
     used, row = rectangles
@@ -92,7 +92,7 @@ def release(rectangles: Rectangles, b: int, owner: int) -> int:
     return total - kept
 
 
-@inlined_kernel
+@borrowing_kernel
 def is_free(rectangles: Rectangles, b: int, start: int, end: int, low: int, high: int, owner: int) -> bool:
     """Whether no rectangle but those of `owner` (-1: none) meets [start, end) x [low, high)."""
     used, row = rectangles
@@ -109,7 +109,7 @@ def is_free(rectangles: Rectangles, b: int, start: int, end: int, low: int, high
     return True
 
 
-@inlined_kernel
+@borrowing_kernel
 def extend(rectangles: Rectangles, b: int, owner: int, start: int, end: int) -> bool:
     """Let the rectangle of `owner` hold its offsets throughout [start, end), if they are free then.
 
@@ -124,7 +124,7 @@ def extend(rectangles: Rectangles, b: int, owner: int, start: int, end: int) -> 
     return True
 
 
-@inlined_kernel
+@borrowing_kernel
 def lowest_fit(
     rectangles: Rectangles, b: int, start: int, end: int, low: int, high: int, alignment: int, floor: int
 ) -> int:
@@ -143,7 +143,7 @@ def lowest_fit(
     return offset
 
 
-@inlined_kernel
+@borrowing_kernel
 def best_fit(
     rectangles: Rectangles, b: int, start: int, end: int, size: int, alignment: int, ceiling: int
 ) -> int:
@@ -167,7 +167,7 @@ def best_fit(
     return found
 
 
-@inlined_kernel
+@borrowing_kernel
 def highest_fit(
     rectangles: Rectangles, b: int, start: int, end: int, size: int, alignment: int, ceiling: int
 ) -> int:
@@ -186,7 +186,7 @@ def highest_fit(
     return found
 
 
-@inlined_kernel
+@borrowing_kernel
 def largest_gap(rectangles: Rectangles, b: int, start: int, end: int, ceiling: int) -> int:
     """The largest number of adjacent offsets below the ceiling that are free throughout [start, end)."""
     used, row = rectangles

@@ -61,15 +61,22 @@ def test_time_limit_leaves_the_greedy_schedule():
     assert found.schedules == greedy.schedules
 
 
-@pytest.mark.parametrize("env_id", ["makespan/MemoryAllocation-v0", "makespan/MemoryMapping-v0"])
-def test_toys_are_solved(env_id):
+@pytest.mark.parametrize(
+    ("env_id", "options"),
+    [
+        ("makespan/MemoryAllocation-v0", {}),
+        ("makespan/MemoryMapping-v0", {}),
+        ("makespan/MemoryMapping-v0", {"order": "priority"}),
+    ],
+)
+def test_toys_are_solved(env_id, options):
     """Guards the search in families of other rules: a network that knows nothing finds the toys' hand-made optima."""
     family = get_family(env_id)
     toy = family.find_instances("toy")[0]
-    schema = gymnasium.make(env_id, instance="toy").unwrapped.schema
+    schema = gymnasium.make(env_id, instance="toy", **options).unwrapped.schema
     torch.manual_seed(1)
     network = ActorCritic(schema, NetworkConfig(**SMALL)).eval()
-    found = tree(network, env_id, {}, [toy], simulations=32, temperature=2.0)
+    found = tree(network, env_id, options, [toy], simulations=32, temperature=2.0)
     assert found.objectives[0] == family.best_known(toy).upper
     assert family.validate(toy, found.schedules[0]) == found.objectives[0]
 
