@@ -95,9 +95,7 @@ def _look_ahead(shops: Shops, graph: Graph, b: int, may_wait: bool, ahead: Ahead
     wait = mask.shape[1] - 1 if may_wait else -1
     look_ahead(shops, b, mask, wait, ahead.rules, ahead.scratch, ahead.values)
     scale = np.float32(1.0 / max(1, clock[b, INITIAL_BOUND]))
-    write_lookahead(
-        ahead.values, mask[b], clock[b, BOUND], scale, graph.candidate_x[b], graph.system_x[b, 0]
-    )
+    write_lookahead(ahead.values, mask[b], clock[b, BOUND], scale, graph.candidate_x[b], graph.system_x[b, 0])
 
 
 @kernel

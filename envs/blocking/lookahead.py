@@ -54,7 +54,10 @@ _BASE: Final = (
 LOOKAHEAD_RULES: Final = (*_BASE, *(f"blocked_{name}" for name in _BASE))
 """Rules that the kernel can finish by: all of the family's, by the same names. A rule's number is its place here."""
 
-_PLAYED, _PRESENT = 0, 1  # slots of a scratch: a copy that is played, and the present as decision makers know it
+_PLAYED, _PRESENT = (
+    0,
+    1,
+)  # slots of a scratch: a copy that is played, and the present as decision makers know it
 _COUNT: Final = len(_BASE)
 
 
