@@ -4,7 +4,8 @@ spt                        a dispatching rule, in the mode where the family's ru
 spt_twkr@active            the same in another mode of the environment
 spt_twkr*128               the best of 128 schedules: the rule itself and 127 with noise on its priorities
 random  portfolio          uniform choice; the best schedule of all rules
-planner[horizon=5]         a registered policy that plans, searches or remembers, with its options; `*N` with N seeds
+planner[horizon=5]         a registered policy that plans, searches or remembers, with its options, some of which may be
+                           keywords of the environment that it acts in; `*N` with N seeds
 runs/x  pretrained         a trained policy, with the environment's options it was trained with
 runs/x*32                  the best of 32 schedules: the greedy one and 31 samples at the tuned temperature
 runs/x[search=tree,simulations=16]   tree search that it guides; [search=beam,width=8] a beam, [search=climb] a local
@@ -218,6 +219,9 @@ def make_contender(
     own, home = _own_mode(spec, family.name), family.rule_mode
     if family.mode is not None and own is not None:
         given[family.mode] = own
+    if spec.kind == "policy":
+        needed = dict(policies_of(family.name)[spec.name].environment)
+        asked = {**needed, **{key: value for key, value in spec.options if key in needed}, **asked}
     first = {} if family.mode is None or home is None else {family.mode: home}
     return Contender(spec, {**first, **given, **asked}, tuple(_makers(spec, family.name)))
 
@@ -242,7 +246,8 @@ def _makers(spec: PolicySpec, family: str) -> list[MakePolicy]:
 
 
 def _policy_maker(spec: PolicySpec, entry: PolicyEntry) -> MakePolicy:
-    options = dict(spec.options)
+    needed = dict(entry.environment)
+    options = {key: value for key, value in spec.options if key not in needed}
 
     def make(schema: GraphSchema, greedy: bool, seed: int) -> Policy:
         try:

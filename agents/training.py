@@ -147,7 +147,7 @@ def _reinforce(config: TrainConfig, run: RunFolder, network: ActorCritic, state:
             config.env,
             config.seed,
             run=run,
-            pretrained=config.imitation.enabled or config.self_labelling.enabled,
+            pretrained=config.imitation.enabled or config.self_labelling.enabled or bool(config.start_from),
             state=(state.tensors, state.meta) if state.tensors else None,
             meta=describe(config),
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numba import types
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from makespan.envs.blocking.decisions import legal_actions, take
 from makespan.envs.blocking.instance import BlockingShopInstance
+from makespan.envs.blocking.lookahead import LOOKAHEAD_RULES, look_ahead, make_scratch
 from makespan.envs.blocking.observation import Graph, blocking_schema, graph_views
 from makespan.envs.blocking.schedules import schedule_of
 from makespan.envs.blocking.simulator import (
@@ -39,10 +40,12 @@ from makespan.envs.blocking.simulator import (
 from makespan.envs.blocking.writing import write_dynamic, write_start
 from makespan.envs.core.errors import InvalidInstanceError
 from makespan.envs.core.kernels import borrowed, borrowing_kernel, kernel
+from makespan.envs.core.lookahead import parse_lookahead, with_lookahead, write_lookahead
 from makespan.envs.core.schedule import Schedule
 from makespan.envs.core.slots import SlotEngine, TimedOutcome, Token
 
 I32 = NDArray[np.int32]
+I64 = NDArray[np.int64]
 
 ADMISSIONS: Final = ("wait", "greedy")
 """What a machine that is asked may do: let a job enter or wait, or only the former."""
@@ -53,27 +56,46 @@ class _BatchType(types.StructRef):  # type: ignore[misc]
     """Numba's type of a `_Batch`."""
 
 
+class Ahead(NamedTuple):
+    """What looking ahead needs."""
+
+    rules: I64  # (R,) numbers of the rules that finish; none where nobody looks ahead
+    scratch: Shops
+    values: I64  # (A, R) of one slot's candidates
+
+
 class _Batch(structref.StructRefProxy):  # type: ignore[misc]
     """All that the kernels act on, as a single argument; see the job shop's engine."""
 
     shops: Shops
     graph: Graph
     outcome: TimedOutcome
+    ahead: Ahead
     may_wait: bool
     skip_forced: bool
 
 
-_FIELDS: Final = ["shops", "graph", "outcome", "may_wait", "skip_forced"]
+_FIELDS: Final = ["shops", "graph", "outcome", "ahead", "may_wait", "skip_forced"]
 structref.define_boxing(_BatchType, _Batch)
 structref.define_constructor(_Batch, _BatchType, _FIELDS)
 
 
 @kernel
 def _make_batch(
-    shops: Shops, graph: Graph, outcome: TimedOutcome, may_wait: bool, skip_forced: bool
+    shops: Shops, graph: Graph, outcome: TimedOutcome, ahead: Ahead, may_wait: bool, skip_forced: bool
 ) -> _Batch:
     """A batch that borrows its arrays: the engine keeps them as long as it."""
-    return _Batch(borrowed(shops), borrowed(graph), borrowed(outcome), may_wait, skip_forced)  # type: ignore[no-untyped-call]
+    return _Batch(borrowed(shops), borrowed(graph), borrowed(outcome), ahead, may_wait, skip_forced)  # type: ignore[no-untyped-call]
+
+
+@kernel
+def _look_ahead(shops: Shops, graph: Graph, b: int, may_wait: bool, ahead: Ahead) -> None:
+    """Write what the rules make of the candidates of slot b's decision."""
+    mask, clock = graph.action_mask, shops.clock
+    wait = mask.shape[1] - 1 if may_wait else -1
+    look_ahead(shops, b, mask, wait, ahead.rules, ahead.scratch, ahead.values)
+    scale = np.float32(1.0 / max(1, clock[b, INITIAL_BOUND]))
+    write_lookahead(ahead.values, mask[b], clock[b, BOUND], scale, graph.candidate_x[b], graph.system_x[b, 0])
 
 
 @kernel
@@ -99,6 +121,8 @@ def _start(
     write_start(shops, graph, b)
     legal_actions(shops, b, batch.may_wait, graph.action_mask)
     write_dynamic(shops, graph, b)
+    if batch.ahead.rules.size:
+        _look_ahead(shops, graph, b, batch.may_wait, batch.ahead)
     outcome.reward[b] = outcome.elapsed[b] = 0.0
     outcome.terminated[b] = False
 
@@ -135,6 +159,8 @@ def _step_batch(batch: _Batch, actions: NDArray[np.int64]) -> None:
     for b in range(actions.size):
         if actions[b] >= 0:
             _step_slot(shops, graph, outcome, b, actions[b], may_wait, skip_forced)
+            if batch.ahead.rules.size and not outcome.terminated[b]:
+                _look_ahead(shops, graph, b, may_wait, batch.ahead)
         else:
             outcome.reward[b] = outcome.elapsed[b] = 0.0
 
@@ -157,20 +183,29 @@ class BlockingShopEngine(SlotEngine):
         num_machines: int,
         admission: str,
         skip_forced: bool,
+        lookahead: str = "",
     ) -> None:
         self._limits = (num_jobs, num_operations, num_machines)
-        self._admission, self._skip_forced = admission, skip_forced
-        self.schema = blocking_schema(*self._limits, admission == "wait")
+        self._admission, self._skip_forced, self._lookahead = admission, skip_forced, lookahead
+        rules = parse_lookahead(lookahead, LOOKAHEAD_RULES)
+        self.schema = with_lookahead(blocking_schema(*self._limits, admission == "wait"), rules, "LB0")
         self.observation = self.schema.zeros(num_slots)
         self._graph = graph_views(self.observation)
         self._shops = make_shops(num_slots, *self._limits, 1)
         self.outcome = TimedOutcome(np.zeros(num_slots), np.zeros(num_slots, np.bool_), np.zeros(num_slots))
+        self._ahead = Ahead(
+            np.array([LOOKAHEAD_RULES.index(rule) for rule in rules], np.int64),
+            make_scratch(*self._limits),
+            np.zeros((self.schema.candidates.max_count, len(rules)), np.int64),
+        )
         self.loaded: list[BlockingShopInstance | None] = [None] * num_slots
         self._connect()
 
     def _connect(self) -> None:
         waits = self._admission == "wait"
-        self._batch = _make_batch(self._shops, self._graph, self.outcome, waits, self._skip_forced)
+        self._batch = _make_batch(
+            self._shops, self._graph, self.outcome, self._ahead, waits, self._skip_forced
+        )
 
     def load(self, slot: int, instance: BlockingShopInstance) -> None:
         """Start `instance` in a slot. Raises `InvalidInstanceError` if it is larger than the engine."""
@@ -252,6 +287,7 @@ class BlockingShopEngine(SlotEngine):
             "num_machines": num_machines,
             "admission": self._admission,
             "skip_forced": self._skip_forced,
+            "lookahead": self._lookahead,
         }
 
     def _arrays(self) -> tuple[NDArray[Any], ...]:

@@ -25,7 +25,9 @@ Source = BlockingShopInstance | str
 SOURCES: Final = Sources(make_generator, "uniform", FixedBlockingShops, load_instance)
 
 
-def _engine(size: ShopSize, num_slots: int, admission: str, skip_forced: bool) -> BlockingShopEngine:
+def _engine(
+    size: ShopSize, num_slots: int, admission: str, skip_forced: bool, lookahead: str
+) -> BlockingShopEngine:
     if admission not in ADMISSIONS:
         raise UnknownNameError("admission", admission, ADMISSIONS)
     return BlockingShopEngine(
@@ -35,6 +37,7 @@ def _engine(size: ShopSize, num_slots: int, admission: str, skip_forced: bool) -
         num_machines=size.num_machines,
         admission=admission,
         skip_forced=skip_forced,
+        lookahead=lookahead,
     )
 
 
@@ -83,6 +86,8 @@ class BlockingJobShopEnv(SchedulingEnv):
     * `admission`: "wait" (default) or "greedy".
     * `skip_forced`: take decisions with a single candidate inside the environment (default), handing their reward to the
       decision before; the first decision of an episode is always asked.
+    * `lookahead`: rules, "blocked_spt_twk/blocked_fdd", that finish a copy of the shop after each candidate; what they reach,
+      knowing no more than anybody else, is shown in further columns of the candidates (the pilot method). Default: none.
     * `illegal_action`: "random" (default), "noop" or "raise"; see `SchedulingEnv`.
     * `copy`: hand out copies of the observation (default), or the live buffers.
     * `render_mode`: "ansi", "rgb_array" or "human".
@@ -100,13 +105,14 @@ class BlockingJobShopEnv(SchedulingEnv):
         instance: Source | None = None,
         admission: Admission = "wait",
         skip_forced: bool = True,
+        lookahead: str = "",
         illegal_action: IllegalAction = "random",
         copy: bool = True,
         render_mode: str | None = None,
         **parameters: Any,
     ) -> None:
         source = self.sources.choose(generator, instance, parameters)
-        engine = _engine(source.size, 1, admission, skip_forced)
+        engine = _engine(source.size, 1, admission, skip_forced, lookahead)
         super().__init__(engine, source, illegal_action=illegal_action, copy=copy, render_mode=render_mode)
 
 
@@ -124,6 +130,7 @@ class BlockingJobShopVectorEnv(SchedulingVectorEnv):
         instances: Sequence[Source] | None = None,
         admission: Admission = "wait",
         skip_forced: bool = True,
+        lookahead: str = "",
         illegal_action: IllegalAction = "random",
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         copy: bool = True,
@@ -131,7 +138,7 @@ class BlockingJobShopVectorEnv(SchedulingVectorEnv):
     ) -> None:
         source = self.sources.choose(generator, instance, parameters, instances)
         super().__init__(
-            _engine(source.size, num_envs, admission, skip_forced),
+            _engine(source.size, num_envs, admission, skip_forced, lookahead),
             source,
             num_envs,
             instances=instances,

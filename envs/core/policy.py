@@ -102,7 +102,8 @@ class PolicyEntry:
     """A policy that is more than a rule (it plans, searches or remembers), imported only when it is asked for.
 
     `entry_point` is "module:Class"; the class is made with the schema and a seed, and is a `Policy` or `PlanningPolicy`.
-    `mode` is as in `Rule`.
+    `mode` is as in `Rule`. `environment` are keywords of the environment that it needs; options of these names change
+    them, all other options are the class's own.
     """
 
     family: str
@@ -110,6 +111,7 @@ class PolicyEntry:
     citation: str
     entry_point: str
     mode: str | None = None
+    environment: tuple[tuple[str, Any], ...] = ()
 
     def load(self, schema: GraphSchema, seed: int = 0, **options: Any) -> Policy:
         """The policy on decision graphs of `schema`, built with its own options."""
@@ -141,9 +143,12 @@ def register_solver(family: str, name: str, citation: str, entry_point: str) -> 
     _SOLVERS[family, name] = SolverEntry(family, name, citation, entry_point)
 
 
-def register_policy(family: str, name: str, citation: str, entry_point: str, mode: str | None = None) -> None:
+def register_policy(
+    family: str, name: str, citation: str, entry_point: str, mode: str | None = None, **environment: Any
+) -> None:
     """Register a policy of `family` under a name; see `PolicyEntry`."""
-    _POLICIES[family, name] = PolicyEntry(family, name, citation, entry_point, mode)
+    entry = PolicyEntry(family, name, citation, entry_point, mode, tuple(environment.items()))
+    _POLICIES[family, name] = entry
 
 
 def policies_of(family: str) -> dict[str, PolicyEntry]:

@@ -14,7 +14,13 @@ import pytest
 from choice_family import CHOICE, ENV_ID, LARGE, SAME, SMALL, Choices, ChoiceVectorEnv
 
 from makespan.agents import evaluation as ev
-from makespan.agents.contenders import PolicySpec, PolicySpecError, parse_policies, parse_policy
+from makespan.agents.contenders import (
+    PolicySpec,
+    PolicySpecError,
+    make_contender,
+    parse_policies,
+    parse_policy,
+)
 from makespan.agents.results import Evaluation
 from makespan.agents.trials import shape_of
 from makespan.envs.core.errors import UnknownNameError
@@ -374,6 +380,26 @@ def test_job_shop_rules_and_solver():
         observation, _, _, _, info = env.step(action)
     row = result.rows[1]
     assert (row.objective, row.decisions) == (info["objective"], info["num_decisions"])
+
+
+def test_policy_that_needs_an_environment():
+    """Keywords of the environment that a registered policy needs reach it, from the registry or from the policy's options."""
+    family, env_id = get_family("makespan/BlockingJobShop-v0"), "makespan/BlockingJobShop-v0"
+    wanted = {"pilot": "blocked_spt_twk", "pilot[lookahead=spt/fifo]": "spt/fifo"}
+    for text, rules in wanted.items():
+        contender = make_contender(parse_policy(text, "blocking"), family, env_id)
+        assert contender.options == {"admission": "greedy", "lookahead": rules}
+    result = ev.evaluate(
+        family,
+        env_id,
+        ["blocked_spt_twk", "pilot", "pilot@wait"],
+        instances=family.find_instances("ft06"),
+        options={"lookahead": "lpt"},
+        progress=False,
+        command="test",
+    )
+    rule, *pilots = result.rows
+    assert all(row.valid and row.objective <= rule.objective for row in pilots)
 
 
 def test_generated_job_shops_are_paired_and_reproducible():

@@ -21,6 +21,13 @@ SETTINGS: dict[str, dict[str, object]] = {
     "per_step": {"shutdown": "per_step", "probability": 0.02, "repair_high": 20, "illegal_action": "noop"},
     "per_op repeat": {"shutdown": "per_op", "probability": 0.3, "repeat": True, "swap": False},
     "exponential": {"shutdown": "exponential", "mtbf": 80.0, "mttr": 20.0, "skip_forced": False},
+    "lookahead": {
+        "lookahead": "blocked_spt_twk/winq",
+        "swap": False,
+        "shutdown": "per_step",
+        "probability": 0.05,
+        "repair_high": 9,
+    },
     "ragged": {"min_jobs": 2, "min_machines": 2, "release_factor": 0.5},
 }
 
@@ -41,7 +48,7 @@ def test_gymnasium_and_sb3_checkers(name: str) -> None:
     sb3.check_env(env.unwrapped, warn=False)
 
 
-@pytest.mark.parametrize("name", ["default", "no swap", "per_step"])
+@pytest.mark.parametrize("name", ["default", "no swap", "per_step", "lookahead"])
 def test_vector_equals_scalar(name: str) -> None:
     """Slot i of the native batch sees, gets and schedules what the scalar environment seeded seed + i does."""
     check_scheduling_vector_env(ID, num_jobs=4, num_machines=3, **SETTINGS[name])
@@ -58,6 +65,8 @@ def test_sources_are_exclusive_and_names_help() -> None:
             build()
     with pytest.raises(UnknownNameError, match="greedy"):
         BlockingJobShopEnv(admission="gredy")  # type: ignore[arg-type]
+    with pytest.raises(UnknownNameError, match="did you mean blocked_fifo"):
+        BlockingJobShopEnv(lookahead="spt/blocked_fif")
     with pytest.raises(UnknownNameError, match="per_step"):
         BlockingJobShopEnv(shutdown="perstep")
     with pytest.raises(UnknownNameError, match="ft06"):
