@@ -217,6 +217,8 @@ def make_contender(
     own, home = _own_mode(spec, family.name), family.rule_mode
     if family.mode is not None and own is not None:
         given[family.mode] = own
+    if spec.kind == "policy":
+        given |= policies_of(family.name)[spec.name].environment(dict(spec.options))
     first = {} if family.mode is None or home is None else {family.mode: home}
     return Contender(spec, {**first, **given, **asked}, tuple(_makers(spec, family.name)))
 

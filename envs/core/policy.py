@@ -6,8 +6,8 @@ allowed one is served (ties go to the lower candidate). A *solver* works on the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Final, Literal, Protocol, runtime_checkable
 
@@ -102,7 +102,8 @@ class PolicyEntry:
     """A policy that is more than a rule (it plans, searches or remembers), imported only when it is asked for.
 
     `entry_point` is "module:Class"; the class is made with the schema and a seed, and is a `Policy` or `PlanningPolicy`.
-    `mode` is as in `Rule`.
+    `mode` is as in `Rule`. `needs` are keywords of the environment without which it cannot act: for each the option of the
+    policy that gives it its value, and the option's default.
     """
 
     family: str
@@ -110,6 +111,11 @@ class PolicyEntry:
     citation: str
     entry_point: str
     mode: str | None = None
+    needs: Mapping[str, tuple[str, Any]] = field(default_factory=dict)
+
+    def environment(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The keywords it needs the environment to be made with, given its own options."""
+        return {key: options.get(option, default) for key, (option, default) in self.needs.items()}
 
     def load(self, schema: GraphSchema, seed: int = 0, **options: Any) -> Policy:
         """The policy on decision graphs of `schema`, built with its own options."""
@@ -141,9 +147,16 @@ def register_solver(family: str, name: str, citation: str, entry_point: str) -> 
     _SOLVERS[family, name] = SolverEntry(family, name, citation, entry_point)
 
 
-def register_policy(family: str, name: str, citation: str, entry_point: str, mode: str | None = None) -> None:
+def register_policy(
+    family: str,
+    name: str,
+    citation: str,
+    entry_point: str,
+    mode: str | None = None,
+    needs: Mapping[str, tuple[str, Any]] | None = None,
+) -> None:
     """Register a policy of `family` under a name; see `PolicyEntry`."""
-    _POLICIES[family, name] = PolicyEntry(family, name, citation, entry_point, mode)
+    _POLICIES[family, name] = PolicyEntry(family, name, citation, entry_point, mode, needs or {})
 
 
 def policies_of(family: str) -> dict[str, PolicyEntry]:
