@@ -16,12 +16,14 @@ from makespan.envs.soc.schema import CANDIDATE_FEATURES, ROLLOUT_RULES
 from makespan.envs.soc.simulator import advance, available, can_wait, commit, spent
 from makespan.envs.soc.state import (
     ARRIVED,
+    BUSY,
     DEFERRED,
     END,
     ENDED,
     I32,
     ID,
     JOBS,
+    LAST_END,
     NOW,
     PES,
     READY,
@@ -30,6 +32,7 @@ from makespan.envs.soc.state import (
     SCALE,
     STOCHASTIC,
     TEMPLATE,
+    UNIT,
     Socs,
 )
 from makespan.envs.soc.templates import SHORTEST, UPWARD
@@ -143,17 +146,27 @@ def write_rollouts(
     """Write the rollout columns of the allowed candidates of slot b: what they add to the objective's sum, less the least."""
     if socs.clock[b, ENDED]:
         return
-    trial, x, least = _in_world_of(socs, spare, b), graph.candidate_x[b], _FAR
-    costs = graph.costs
-    for a in range(costs.size):
+    trial, x, played = _in_world_of(socs, spare, b), graph.candidate_x[b], graph.played
+    least_cost, least_end, least_work, unit = _FAR, _FAR, _FAR, socs.clock[b, UNIT]
+    for a in range(played.shape[0]):
         if graph.action_mask[b, a]:
             _copy_state(socs, trial, b)
             place(trial, graph, 0, a, mode, with_defer)
             _play_out(trial, rule, graph.finish.shape[0])
-            costs[a] = spent(trial, 0) - spent(socs, b)
-            least = min(least, costs[a])
-    for a in range(costs.size):
+            cost, end, work = spent(trial, 0) - spent(socs, b), trial.clock[0, LAST_END], 0
+            for p in range(socs.clock[b, PES]):
+                work += trial.pe[0, p, BUSY]
+            played[a, 0], played[a, 1], played[a, 2] = cost, end, work
+            least_cost, least_end, least_work = (
+                min(least_cost, cost),
+                min(least_end, end),
+                min(least_work, work),
+            )
+    for a in range(played.shape[0]):
         if graph.action_mask[b, a]:
-            x[a, _COLUMN] = capped((costs[a] - least) / socs.clock[b, SCALE])
-            x[a, _COLUMN + 1] = 1.0 if costs[a] == least else 0.0
-            x[a, _COLUMN + 2] = whole(costs[a] - least)
+            cost = played[a, 0] - least_cost
+            x[a, _COLUMN] = capped(cost / socs.clock[b, SCALE])
+            x[a, _COLUMN + 1] = 1.0 if cost == 0 else 0.0
+            x[a, _COLUMN + 2] = capped((played[a, 1] - least_end) / unit)
+            x[a, _COLUMN + 3] = capped((played[a, 2] - least_work) / unit)
+            x[a, _COLUMN + 4] = whole(cost)

@@ -126,6 +126,8 @@ ROLLOUT_RULES: Final = ("fifo_eft", "stf", "min_min", "heft_ready")
 ROLLOUT_FEATURES: Final = (
     Feature("rollout", "what a rollout by the rule costs more than the best candidate's / the reward's unit"),
     Feature("rollout_best", "1 if no candidate's rollout costs less", high=1.0),
+    Feature("rollout_end", "(end of the last job in the rollout - the earliest of any candidate's) / u"),
+    Feature("rollout_work", "(time that PEs work in the rollout - the least of any candidate's) / u"),
     raw("rollout_cost", "what a rollout costs more than the best candidate's, us (objective energy: pJ)"),
 )
 CRITIC_FEATURES: Final = (
