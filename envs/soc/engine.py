@@ -167,7 +167,14 @@ class SocEngine(SlotEngine):
             0,
         )
         self.schema = soc_schema(
-            size.num_pes, size.max_tasks, size.profile_edges, live, self._max_ready, which, defer, rollout >= 0
+            size.num_pes,
+            size.max_tasks,
+            size.profile_edges,
+            live,
+            self._max_ready,
+            which,
+            defer,
+            rollout >= 0,
         )
         self.observation = self.schema.zeros(num_slots)
         self._graph = graph_views(self.observation, self._max_ready, size.num_pes, live)

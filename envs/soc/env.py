@@ -113,9 +113,9 @@ class SocEnv(SchedulingEnv):
       decision before; the first decision is always asked.
     * `merge_twins`: of PEs of one type and cluster that are all idle and that the task's data reach as early, offer the lowest
       only (default). They are alike for this task; data that lie on them for other tasks may make them differ later.
-    * `rollout_rule`: "fifo_eft", "stf", "min_min" or "heft_ready" adds to each candidate what becomes of the jobs in the system if it is
-      taken and this rule decides all that follows, by expected executions and without further arrivals (the pilot
-      method); None (default): no such columns.
+    * `rollout_rule`: "fifo_eft", "stf", "min_min" or "heft_ready" adds to each candidate what becomes of the jobs in the system
+      if it is taken and this rule decides all that follows, by expected executions and without further arrivals (the
+      pilot method); None (default): no such columns.
     * `illegal_action`: "random" (default), "noop" or "raise"; see `SchedulingEnv`.
     * `copy`: hand out copies of the observation (default), or the live buffers.
     * `render_mode`: "ansi", "rgb_array" or "human".

@@ -2,7 +2,7 @@
 
 The rollouts of the pilot method (Duin & Voss 1999, Networks 34(3); Bertsekas, Tsitsiklis & Wu 1997, J. of Heuristics 3(3)), on a
 spare system that shares the slot's world. They know what the decision graph shows: no job arrives, and every task takes
-its expected time, a running one that is late ends at once.
+its expected time, a running one that is late ends within the next microsecond.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def _copy_state(socs: Socs, trial: Socs, b: int) -> None:
     clock[0, JOBS], clock[0, STOCHASTIC] = clock[0, ARRIVED], 0
     for p in range(clock[0, PES]):
         if pe[0, p, RUNS] >= 0:
-            pe[0, p, RUNS_UNTIL] = max(clock[0, NOW], trial.task[0, pe[0, p, RUNS], END])
+            pe[0, p, RUNS_UNTIL] = max(clock[0, NOW] + 1, trial.task[0, pe[0, p, RUNS], END])
 
 
 @borrowing_kernel
