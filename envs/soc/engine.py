@@ -115,6 +115,7 @@ class SocEngine(SlotEngine):
         most_jobs: Jobs in the system beyond which a run is cut off; 0: never.
         observe: False leaves the decision graph empty but for the mask.
         rollout_rule: One of `ROLLOUT_RULES`, which plays each candidate out for further columns; None: nobody does.
+        rollout_samples: Further rollouts of each candidate, of which the cheapest counts.
 
     Attributes:
         schema: The decision graph's schema.
@@ -136,6 +137,7 @@ class SocEngine(SlotEngine):
         most_jobs: int = 0,
         observe: bool = True,
         rollout_rule: str | None = None,
+        rollout_samples: int = 0,
     ) -> None:
         self._options = {
             "mode": mode,
@@ -147,13 +149,16 @@ class SocEngine(SlotEngine):
             "most_jobs": most_jobs,
             "observe": observe,
             "rollout_rule": rollout_rule,
+            "rollout_samples": rollout_samples,
         }
         self._size = size
         live = min(max_live_jobs, size.num_jobs, size.max_jobs or max_live_jobs)
         self._max_ready = min(max_ready, live * size.max_tasks)
         which = MODES.index(mode)
         rollout = -1 if rollout_rule is None else ROLLOUT_RULES.index(rollout_rule)
-        self._settings = Settings(which, defer, skip_forced, merge_twins, most_jobs, observe, rollout)
+        self._settings = Settings(
+            which, defer, skip_forced, merge_twins, most_jobs, observe, rollout, rollout_samples
+        )
         self._limits = Limits(
             size.num_pes,
             size.num_clusters,

@@ -35,6 +35,7 @@ def make_engine(
     skip_forced: bool,
     merge_twins: bool,
     rollout_rule: str | None,
+    rollout_samples: int,
 ) -> SocEngine:
     """The simulators of an environment; raises where an argument makes no sense."""
     if mode not in MODES:
@@ -45,6 +46,7 @@ def make_engine(
         ("max_live_jobs", max_live_jobs, 1),
         ("max_ready", max_ready, 1),
         ("overflow", overflow, 0),
+        ("rollout_samples", rollout_samples, 0),
     ):
         if value < least:
             raise ValueError(f"{key}: {value}; expected at least {least}")
@@ -59,6 +61,7 @@ def make_engine(
         merge_twins=merge_twins,
         most_jobs=overflow,
         rollout_rule=rollout_rule,
+        rollout_samples=rollout_samples,
     )
 
 
@@ -116,6 +119,8 @@ class SocEnv(SchedulingEnv):
     * `rollout_rule`: "fifo_eft", "stf", "min_min" or "heft_ready" adds to each candidate what becomes of the jobs in the system
       if it is taken and this rule decides all that follows, by expected executions and without further arrivals (the
       pilot method); None (default): no such columns.
+    * `rollout_samples`: beside the rule, so many list rules whose weights are as if drawn play each candidate out, and the
+      cheapest rollout counts.
     * `illegal_action`: "random" (default), "noop" or "raise"; see `SchedulingEnv`.
     * `copy`: hand out copies of the observation (default), or the live buffers.
     * `render_mode`: "ansi", "rgb_array" or "human".
@@ -141,6 +146,7 @@ class SocEnv(SchedulingEnv):
         skip_forced: bool = True,
         merge_twins: bool = True,
         rollout_rule: str | None = None,
+        rollout_samples: int = 0,
         illegal_action: IllegalAction = "random",
         copy: bool = True,
         render_mode: str | None = None,
@@ -158,6 +164,7 @@ class SocEnv(SchedulingEnv):
             skip_forced=skip_forced,
             merge_twins=merge_twins,
             rollout_rule=rollout_rule,
+            rollout_samples=rollout_samples,
         )
         super().__init__(engine, source, illegal_action=illegal_action, copy=copy, render_mode=render_mode)
 
@@ -184,6 +191,7 @@ class SocVectorEnv(SchedulingVectorEnv):
         skip_forced: bool = True,
         merge_twins: bool = True,
         rollout_rule: str | None = None,
+        rollout_samples: int = 0,
         illegal_action: IllegalAction = "random",
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         copy: bool = True,
@@ -201,6 +209,7 @@ class SocVectorEnv(SchedulingVectorEnv):
             skip_forced=skip_forced,
             merge_twins=merge_twins,
             rollout_rule=rollout_rule,
+            rollout_samples=rollout_samples,
         )
         super().__init__(
             engine,

@@ -128,24 +128,36 @@ class CpSatReplan(PlanningScheduler):
 class Pilot:
     """The pilot method: the candidate whose rollout costs least; of equals the rule's choice, then the lower one.
 
-    It wants an environment with `rollout_rule`, whose columns it reads.
+    It reads the columns of an environment with `rollout_rule`.
 
     Args:
         schema: The decision graph's schema.
         seed: Unused.
         rule: The rule that plays the rollouts.
+        samples: Further rollouts of each candidate (`rollout_samples`).
+        work: What a unit of the PEs' time in a rollout counts for, beside the objective's cost: the jobs in the system are
+            not the last.
     """
 
-    def __init__(self, schema: GraphSchema, seed: int = 0, *, rule: str = "stf") -> None:
-        if "rollout_cost" not in [feature.name for feature in schema.candidates.features]:
+    def __init__(
+        self,
+        schema: GraphSchema,
+        seed: int = 0,
+        *,
+        rule: str = "stf",
+        samples: int = 0,
+        work: float = 0.0,
+    ) -> None:
+        if "rollout" not in [feature.name for feature in schema.candidates.features]:
             raise ValueError("the pilot method needs an environment with rollout_rule")
-        self.schema, self.rule = schema, RulePolicy(get_rule("soc", rule), schema)
-        self._cost = schema.action_feature("rollout_cost")
+        self.rule, self.samples, self.work = RulePolicy(get_rule("soc", rule), schema), samples, work
+        self._columns = [schema.action_feature(name) for name in ("rollout", "rollout_work")]
 
     def act(self, observation: Observation) -> Actions:
         """The best candidates (B,)."""
-        cost = observation["candidate_x"][..., self._cost]
-        best = (observation["action_mask"] > 0) & (cost <= 0)
+        cost, work = (observation["candidate_x"][..., column] for column in self._columns)
+        score = np.where(observation["action_mask"] > 0, cost + self.work * work, np.inf)
+        best = score <= score.min(axis=-1, keepdims=True)
         return self.rule.act({**observation, "action_mask": best.astype(np.int8)})
 
 
@@ -163,5 +175,5 @@ register_policy(
     "pilot",
     "Duin & Voss (1999), Networks 34(3); Bertsekas, Tsitsiklis & Wu (1997), J. of Heuristics 3(3)",
     "makespan.envs.soc.policies:Pilot",
-    needs={"rollout_rule": ("rule", "stf")},
+    needs={"rollout_rule": ("rule", "stf"), "rollout_samples": ("samples", 0)},
 )

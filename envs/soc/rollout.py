@@ -1,17 +1,22 @@
 """What becomes of the jobs in the system if a candidate is taken and a rule decides all that follows.
 
-The rollouts of the pilot method (Duin & Voss 1999, Networks 34(3); Bertsekas, Tsitsiklis & Wu 1997, J. of Heuristics 3(3)), on a
-spare system that shares the slot's world. They know what the decision graph shows: no job arrives, and every task takes
-its expected time, a running one that is late ends within the next microsecond.
+The rollouts of the pilot method (Duin & Voss 1999, Networks 34(3); Bertsekas, Tsitsiklis & Wu 1997, J. of Heuristics 3(3)),
+on a spare system that shares the slot's world. With samples, further rollouts follow list rules whose priorities are
+weighted sums of what the known rules look at, with weights as if drawn; of all rollouts of a candidate the cheapest counts.
+
+Rollouts know what the decision graph shows: no job arrives, and every task takes its expected time, a running one that is
+late ends within the next microsecond.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
+
 from makespan.envs.core.kernels import borrowing_kernel, kernel
 from makespan.envs.soc.candidates import place
-from makespan.envs.soc.observation import Graph, capped, whole
+from makespan.envs.soc.observation import Graph, capped
 from makespan.envs.soc.schema import CANDIDATE_FEATURES, ROLLOUT_RULES
 from makespan.envs.soc.simulator import advance, available, can_wait, commit, spent
 from makespan.envs.soc.state import (
@@ -35,13 +40,22 @@ from makespan.envs.soc.state import (
     UNIT,
     Socs,
 )
-from makespan.envs.soc.templates import SHORTEST, UPWARD
+from makespan.envs.soc.templates import RANK_UNIT, SHORTEST, UPWARD
 
 _FIFO_EFT: Final = ROLLOUT_RULES.index("fifo_eft")
 _STF: Final = ROLLOUT_RULES.index("stf")
 _MIN_MIN: Final = ROLLOUT_RULES.index("min_min")
 _COLUMN: Final = len(CANDIDATE_FEATURES)
 _FAR: Final = 2**62
+_WORD: Final = 2**32 - 1
+
+# The most that weights of sampled sums come to, beside a finish's 1; the spread is in units of the instance's time.
+_SHORTEST: Final = 2.0
+_EXCESS: Final = 2.0
+_RANK: Final = 0.5
+_COST: Final = 0.5
+_SPREAD: Final = 0.1
+_FIRST_ROW: Final = 16
 
 
 @borrowing_kernel
@@ -103,6 +117,15 @@ def _copy_state(socs: Socs, trial: Socs, b: int) -> None:
 
 
 @borrowing_kernel
+def _number(a: int, b: int) -> float:
+    """A number in [0, 1) for each pair of small numbers, as if drawn: the same for all candidates, decisions and runs."""
+    x = (a * 0x9E3779B1 + b * 0x85EBCA77 + 0x165667B1) & _WORD
+    for factor in (0x2C1B3C6D, 0x297A2D39):
+        x = ((x ^ (x >> 15)) * factor) & _WORD
+    return (x ^ (x >> 15)) / (_WORD + 1.0)
+
+
+@borrowing_kernel
 def _choose(socs: Socs, rule: int, max_ready: int) -> tuple[int, int]:
     """Position and PE that the rule takes, as in `makespan.envs.soc.rules`."""
     now, count = socs.clock[0, NOW], min(socs.clock[0, READY], max_ready)
@@ -128,40 +151,81 @@ def _choose(socs: Socs, rule: int, max_ready: int) -> tuple[int, int]:
 
 
 @borrowing_kernel
-def _play_out(socs: Socs, rule: int, max_ready: int) -> None:
-    """Let the rule decide until every job is done or the horizon is reached."""
+def _choose_freely(socs: Socs, sample: int, max_ready: int) -> tuple[int, int]:
+    """Position and PE of the least weighted sum; each sample has its own weights, and its own number for each task."""
+    now, unit = socs.clock[0, NOW], socs.clock[0, UNIT]
+    shortest_weight, excess_weight = _SHORTEST * _number(sample, 1), _EXCESS * _number(sample, 2)
+    rank_weight, cost_weight = _RANK * _number(sample, 3), _COST * _number(sample, 4)
+    spread = _SPREAD * _number(sample, 5) * unit
+    position, pe, least = 0, 0, np.inf
+    for r in range(min(socs.clock[0, READY], max_ready)):
+        row = socs.ready[0, r]
+        t = socs.task[0, row, TEMPLATE]
+        shortest = socs.template[0, t, SHORTEST]
+        start = shortest_weight * shortest + spread * _number(sample, _FIRST_ROW + row)
+        start -= rank_weight * (socs.template[0, t, UPWARD] / RANK_UNIT)
+        for p in range(socs.clock[0, PES]):
+            duration = socs.duration[0, t, p]
+            if duration < 0:
+                continue
+            finish = max(available(socs, 0, p), socs.data[0, row, p]) + duration - now
+            value = start + finish + excess_weight * (duration - shortest)
+            value += cost_weight * socs.cost[0, t, p]
+            if value < least:
+                position, pe, least = r, p, value
+    return position, pe
+
+
+@borrowing_kernel
+def _play_out(socs: Socs, rule: int, sample: int, max_ready: int) -> None:
+    """Let the rule (sample 0) or a weighted sum decide until every job is done or the horizon is reached."""
     if socs.clock[0, DEFERRED] and not can_wait(socs, 0):
         socs.clock[0, DEFERRED] = 0  # nothing that is known of would end the wait
     advance(socs, 0)
     while not socs.clock[0, ENDED]:
-        position, p = _choose(socs, rule, max_ready)
+        if sample == 0:
+            position, p = _choose(socs, rule, max_ready)
+        else:
+            position, p = _choose_freely(socs, sample, max_ready)
         commit(socs, 0, position, p)
         advance(socs, 0)
 
 
+@borrowing_kernel
+def _work_done(socs: Socs, b: int) -> int:
+    work = 0
+    for p in range(socs.clock[b, PES]):
+        work += socs.pe[b, p, BUSY]
+    return work
+
+
 @kernel
 def write_rollouts(
-    socs: Socs, spare: Socs, graph: Graph, b: int, mode: int, with_defer: bool, rule: int
+    socs: Socs, spare: Socs, graph: Graph, b: int, mode: int, with_defer: bool, rule: int, samples: int
 ) -> None:
-    """Write the rollout columns of the allowed candidates of slot b: what they add to the objective's sum, less the least."""
+    """Write the rollout columns of the allowed candidates of slot b: cost, end and work of the cheapest rollout."""
     if socs.clock[b, ENDED]:
         return
     trial, x, played = _in_world_of(socs, spare, b), graph.candidate_x[b], graph.played
-    least_cost, least_end, least_work, unit = _FAR, _FAR, _FAR, socs.clock[b, UNIT]
+    before, unit = spent(socs, b), socs.clock[b, UNIT]
+    least_cost, least_end, least_work = _FAR, _FAR, _FAR
     for a in range(played.shape[0]):
-        if graph.action_mask[b, a]:
+        if not graph.action_mask[b, a]:
+            continue
+        played[a, 0] = _FAR
+        for sample in range(1 + samples):
             _copy_state(socs, trial, b)
             place(trial, graph, 0, a, mode, with_defer)
-            _play_out(trial, rule, graph.finish.shape[0])
-            cost, end, work = spent(trial, 0) - spent(socs, b), trial.clock[0, LAST_END], 0
-            for p in range(socs.clock[b, PES]):
-                work += trial.pe[0, p, BUSY]
-            played[a, 0], played[a, 1], played[a, 2] = cost, end, work
-            least_cost, least_end, least_work = (
-                min(least_cost, cost),
-                min(least_end, end),
-                min(least_work, work),
-            )
+            _play_out(trial, rule, sample, graph.finish.shape[0])
+            cost = spent(trial, 0) - before
+            if cost < played[a, 0]:
+                played[a, 0], played[a, 1], played[a, 2] = (
+                    cost,
+                    trial.clock[0, LAST_END],
+                    _work_done(trial, 0),
+                )
+        least_cost, least_end = min(least_cost, played[a, 0]), min(least_end, played[a, 1])
+        least_work = min(least_work, played[a, 2])
     for a in range(played.shape[0]):
         if graph.action_mask[b, a]:
             cost = played[a, 0] - least_cost
@@ -169,4 +233,3 @@ def write_rollouts(
             x[a, _COLUMN + 1] = 1.0 if cost == 0 else 0.0
             x[a, _COLUMN + 2] = capped((played[a, 1] - least_end) / unit)
             x[a, _COLUMN + 3] = capped((played[a, 2] - least_work) / unit)
-            x[a, _COLUMN + 4] = whole(cost)

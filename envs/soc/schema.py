@@ -124,11 +124,10 @@ CANDIDATE_FEATURES: Final = (
 # Present with the option `rollout_rule`.
 ROLLOUT_RULES: Final = ("fifo_eft", "stf", "min_min", "heft_ready")
 ROLLOUT_FEATURES: Final = (
-    Feature("rollout", "what a rollout by the rule costs more than the best candidate's / the reward's unit"),
+    Feature("rollout", "(cost of its cheapest rollout - the least of any candidate's) / the reward's unit"),
     Feature("rollout_best", "1 if no candidate's rollout costs less", high=1.0),
-    Feature("rollout_end", "(end of the last job in the rollout - the earliest of any candidate's) / u"),
-    Feature("rollout_work", "(time that PEs work in the rollout - the least of any candidate's) / u"),
-    raw("rollout_cost", "what a rollout costs more than the best candidate's, us (objective energy: pJ)"),
+    Feature("rollout_end", "(end of the last job in that rollout - the earliest of any candidate's) / u"),
+    Feature("rollout_work", "(time that PEs work in that rollout - the least of any candidate's) / u"),
 )
 CRITIC_FEATURES: Final = (
     Feature("next_arrival", "time to the next arrival / u, the highest value if there is none"),

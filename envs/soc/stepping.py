@@ -58,6 +58,7 @@ class Settings(NamedTuple):
     most_jobs: int  # jobs in the system beyond which a run is cut off; 0: never
     observe: bool
     rollout: int  # number of the rule in `ROLLOUT_RULES` that plays candidates out; -1: none does
+    samples: int  # further rollouts of a candidate, by list rules with weights as if drawn
 
 
 @borrowing_kernel
@@ -115,7 +116,16 @@ def _step_slot(
         write_graph(socs, graph, b)
         write_candidates(socs, graph, b, settings.mode, settings.with_defer)
         if settings.rollout >= 0:
-            write_rollouts(socs, spare, graph, b, settings.mode, settings.with_defer, settings.rollout)
+            write_rollouts(
+                socs,
+                spare,
+                graph,
+                b,
+                settings.mode,
+                settings.with_defer,
+                settings.rollout,
+                settings.samples,
+            )
     outcome.terminated[b] = clock[b, ENDED] > 0
     in_system = clock[b, ARRIVED] - clock[b, DONE_JOBS]
     outcome.truncated[b] = not clock[b, ENDED] and 0 < settings.most_jobs < in_system
