@@ -220,8 +220,7 @@ def make_contender(
     if family.mode is not None and own is not None:
         given[family.mode] = own
     if spec.kind == "policy":
-        needed = dict(policies_of(family.name)[spec.name].environment)
-        asked = {**needed, **{key: value for key, value in spec.options if key in needed}, **asked}
+        given |= policies_of(family.name)[spec.name].environment(dict(spec.options))
     first = {} if family.mode is None or home is None else {family.mode: home}
     return Contender(spec, {**first, **given, **asked}, tuple(_makers(spec, family.name)))
 
@@ -246,8 +245,7 @@ def _makers(spec: PolicySpec, family: str) -> list[MakePolicy]:
 
 
 def _policy_maker(spec: PolicySpec, entry: PolicyEntry) -> MakePolicy:
-    needed = dict(entry.environment)
-    options = {key: value for key, value in spec.options if key not in needed}
+    options = dict(spec.options)
 
     def make(schema: GraphSchema, greedy: bool, seed: int) -> Policy:
         try:

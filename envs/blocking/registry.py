@@ -18,5 +18,5 @@ register_policy(
     "pilot",
     "after each candidate a copy of the shop is finished by a rule; Duin & Voss (1999), Networks 34(3)",
     "makespan.envs.core.lookahead:PilotPolicy",
-    lookahead="blocked_spt_twk",
+    needs={"lookahead": ("lookahead", "blocked_spt_twk")},
 )

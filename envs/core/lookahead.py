@@ -114,9 +114,15 @@ class PilotPolicy:
     Args:
         schema: With the columns of `with_lookahead`.
         seed: Of nothing: the policy is deterministic.
+        lookahead: Rules that the environment has to look ahead by.
+
+    Raises:
+        UnknownNameError: The schema has no such columns.
     """
 
-    def __init__(self, schema: GraphSchema, seed: int = 0) -> None:
+    def __init__(self, schema: GraphSchema, seed: int = 0, *, lookahead: str = "") -> None:
+        for rule in lookahead.split(SEPARATOR) if lookahead else ():
+            schema.action_feature(f"{rule}_above")
         schema.action_feature("value")
         self.schema = schema
 

@@ -6,8 +6,8 @@ allowed one is served (ties go to the lower candidate). A *solver* works on the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Final, Literal, Protocol, runtime_checkable
 
@@ -102,8 +102,8 @@ class PolicyEntry:
     """A policy that is more than a rule (it plans, searches or remembers), imported only when it is asked for.
 
     `entry_point` is "module:Class"; the class is made with the schema and a seed, and is a `Policy` or `PlanningPolicy`.
-    `mode` is as in `Rule`. `environment` are keywords of the environment that it needs; options of these names change
-    them, all other options are the class's own.
+    `mode` is as in `Rule`. `needs` are keywords of the environment without which it cannot act: for each the option of the
+    policy that gives it its value, and the option's default.
     """
 
     family: str
@@ -111,7 +111,11 @@ class PolicyEntry:
     citation: str
     entry_point: str
     mode: str | None = None
-    environment: tuple[tuple[str, Any], ...] = ()
+    needs: Mapping[str, tuple[str, Any]] = field(default_factory=dict)
+
+    def environment(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The keywords it needs the environment to be made with, given its own options."""
+        return {key: options.get(option, default) for key, (option, default) in self.needs.items()}
 
     def load(self, schema: GraphSchema, seed: int = 0, **options: Any) -> Policy:
         """The policy on decision graphs of `schema`, built with its own options."""
@@ -144,11 +148,15 @@ def register_solver(family: str, name: str, citation: str, entry_point: str) -> 
 
 
 def register_policy(
-    family: str, name: str, citation: str, entry_point: str, mode: str | None = None, **environment: Any
+    family: str,
+    name: str,
+    citation: str,
+    entry_point: str,
+    mode: str | None = None,
+    needs: Mapping[str, tuple[str, Any]] | None = None,
 ) -> None:
     """Register a policy of `family` under a name; see `PolicyEntry`."""
-    entry = PolicyEntry(family, name, citation, entry_point, mode, tuple(environment.items()))
-    _POLICIES[family, name] = entry
+    _POLICIES[family, name] = PolicyEntry(family, name, citation, entry_point, mode, needs or {})
 
 
 def policies_of(family: str) -> dict[str, PolicyEntry]:

@@ -7,7 +7,7 @@ from typing import Final
 from makespan.envs.core.kernels import borrowing_kernel
 from makespan.envs.soc.observation import F32, Graph, capped, whole
 from makespan.envs.soc.schema import CANDIDATE_FEATURES, PE_ONLY, TASK
-from makespan.envs.soc.simulator import available, can_wait, is_idle
+from makespan.envs.soc.simulator import available, can_wait, commit, is_idle
 from makespan.envs.soc.state import (
     ARRIVAL,
     ASSIGNED,
@@ -147,6 +147,19 @@ def legal_actions(socs: Socs, graph: Graph, b: int, mode: int, with_defer: bool,
         mask[b, mask.shape[1] - 1] = 1
         allowed += 1
     return allowed
+
+
+@borrowing_kernel
+def place(socs: Socs, graph: Graph, b: int, action: int, mode: int, with_defer: bool) -> None:
+    """Do what a candidate says."""
+    num_pes = graph.finish.shape[1]
+    if with_defer and action == graph.action_mask.shape[1] - 1:
+        socs.clock[b, DEFERRED] = 1
+        return
+    position, p = action // num_pes, action % num_pes  # with `PE_ONLY`, the first task
+    if mode == TASK:
+        position, p = action, earliest_pe(socs, b, socs.ready[b, action])
+    commit(socs, b, position, p)
 
 
 @borrowing_kernel

@@ -15,7 +15,7 @@ from makespan.envs.soc.generator_base import SocSize
 from makespan.envs.soc.instance import SocInstance
 from makespan.envs.soc.loading import world_of
 from makespan.envs.soc.observation import graph_views
-from makespan.envs.soc.schema import MODES, soc_schema
+from makespan.envs.soc.schema import MODES, ROLLOUT_RULES, soc_schema
 from makespan.envs.soc.state import (
     ARRIVED,
     BASE_POWER,
@@ -114,6 +114,8 @@ class SocEngine(SlotEngine):
         merge_twins: Offer only the lowest of PEs that are alike, idle, and reached by the task's data as early.
         most_jobs: Jobs in the system beyond which a run is cut off; 0: never.
         observe: False leaves the decision graph empty but for the mask.
+        rollout_rule: One of `ROLLOUT_RULES`, which plays each candidate out for further columns; None: nobody does.
+        rollout_samples: Further rollouts of each candidate, of which the cheapest counts.
 
     Attributes:
         schema: The decision graph's schema.
@@ -134,6 +136,8 @@ class SocEngine(SlotEngine):
         merge_twins: bool = True,
         most_jobs: int = 0,
         observe: bool = True,
+        rollout_rule: str | None = None,
+        rollout_samples: int = 0,
     ) -> None:
         self._options = {
             "mode": mode,
@@ -144,12 +148,17 @@ class SocEngine(SlotEngine):
             "merge_twins": merge_twins,
             "most_jobs": most_jobs,
             "observe": observe,
+            "rollout_rule": rollout_rule,
+            "rollout_samples": rollout_samples,
         }
         self._size = size
         live = min(max_live_jobs, size.num_jobs, size.max_jobs or max_live_jobs)
         self._max_ready = min(max_ready, live * size.max_tasks)
         which = MODES.index(mode)
-        self._settings = Settings(which, defer, skip_forced, merge_twins, most_jobs, observe)
+        rollout = -1 if rollout_rule is None else ROLLOUT_RULES.index(rollout_rule)
+        self._settings = Settings(
+            which, defer, skip_forced, merge_twins, most_jobs, observe, rollout, rollout_samples
+        )
         self._limits = Limits(
             size.num_pes,
             size.num_clusters,
@@ -163,18 +172,25 @@ class SocEngine(SlotEngine):
             0,
         )
         self.schema = soc_schema(
-            size.num_pes, size.max_tasks, size.profile_edges, live, self._max_ready, which, defer
+            size.num_pes,
+            size.max_tasks,
+            size.profile_edges,
+            live,
+            self._max_ready,
+            which,
+            defer,
+            rollout >= 0,
         )
         self.observation = self.schema.zeros(num_slots)
         self._graph = graph_views(self.observation, self._max_ready, size.num_pes, live)
-        self._socs = make_socs(num_slots, self._limits)
+        self._socs, self._spare = make_socs(num_slots, self._limits), make_socs(1, self._limits)
         self.outcome = Outcome(
             np.zeros(num_slots),
             np.zeros(num_slots, np.bool_),
             np.zeros(num_slots, np.bool_),
             np.zeros(num_slots),
         )
-        self._batch = make_batch(self._socs, self._graph, self.outcome, self._settings)
+        self._batch = make_batch(self._socs, self._spare, self._graph, self.outcome, self._settings)
         self.loaded: list[SocInstance | None] = [None] * num_slots
 
     def load(self, slot: int, instance: SocInstance) -> None:
@@ -208,10 +224,10 @@ class SocEngine(SlotEngine):
             total_rows=max(total_rows, limits.total_rows),
             noise_rows=max(noise_rows, limits.noise_rows),
         )
-        self._socs = make_socs(len(self.loaded), self._limits)
+        self._socs, self._spare = make_socs(len(self.loaded), self._limits), make_socs(1, self._limits)
         for key, array in old._asdict().items():
             getattr(self._socs, key)[corner(array)] = array
-        self._batch = make_batch(self._socs, self._graph, self.outcome, self._settings)
+        self._batch = make_batch(self._socs, self._spare, self._graph, self.outcome, self._settings)
 
     def step(self, actions: NDArray[np.int64]) -> None:
         """Take one decision in each slot (B,); actions must be allowed, negative ones leave a slot untouched."""

@@ -16,7 +16,7 @@ from makespan.envs.soc.engine import SocEngine
 from makespan.envs.soc.generator import FixedSocs, make_generator
 from makespan.envs.soc.generator_base import Generator, SocSize
 from makespan.envs.soc.instance import SocInstance
-from makespan.envs.soc.schema import MODES
+from makespan.envs.soc.schema import MODES, ROLLOUT_RULES
 
 Mode = Literal["task_pe", "task", "pe"]
 
@@ -34,14 +34,19 @@ def make_engine(
     overflow: int,
     skip_forced: bool,
     merge_twins: bool,
+    rollout_rule: str | None,
+    rollout_samples: int,
 ) -> SocEngine:
     """The simulators of an environment; raises where an argument makes no sense."""
     if mode not in MODES:
         raise UnknownNameError("action mode (mode)", mode, MODES)
+    if rollout_rule is not None and rollout_rule not in ROLLOUT_RULES:
+        raise UnknownNameError("rule of the rollouts (rollout_rule)", rollout_rule, ROLLOUT_RULES)
     for key, value, least in (
         ("max_live_jobs", max_live_jobs, 1),
         ("max_ready", max_ready, 1),
         ("overflow", overflow, 0),
+        ("rollout_samples", rollout_samples, 0),
     ):
         if value < least:
             raise ValueError(f"{key}: {value}; expected at least {least}")
@@ -55,6 +60,8 @@ def make_engine(
         skip_forced=skip_forced,
         merge_twins=merge_twins,
         most_jobs=overflow,
+        rollout_rule=rollout_rule,
+        rollout_samples=rollout_samples,
     )
 
 
@@ -109,6 +116,11 @@ class SocEnv(SchedulingEnv):
       decision before; the first decision is always asked.
     * `merge_twins`: of PEs of one type and cluster that are all idle and that the task's data reach as early, offer the lowest
       only (default). They are alike for this task; data that lie on them for other tasks may make them differ later.
+    * `rollout_rule`: "fifo_eft", "stf", "min_min" or "heft_ready" adds to each candidate what becomes of the jobs in the system
+      if it is taken and this rule decides all that follows, by expected executions and without further arrivals (the
+      pilot method); None (default): no such columns.
+    * `rollout_samples`: beside the rule, so many list rules whose weights are as if drawn play each candidate out, and the
+      cheapest rollout counts.
     * `illegal_action`: "random" (default), "noop" or "raise"; see `SchedulingEnv`.
     * `copy`: hand out copies of the observation (default), or the live buffers.
     * `render_mode`: "ansi", "rgb_array" or "human".
@@ -133,6 +145,8 @@ class SocEnv(SchedulingEnv):
         overflow: int = 0,
         skip_forced: bool = True,
         merge_twins: bool = True,
+        rollout_rule: str | None = None,
+        rollout_samples: int = 0,
         illegal_action: IllegalAction = "random",
         copy: bool = True,
         render_mode: str | None = None,
@@ -149,6 +163,8 @@ class SocEnv(SchedulingEnv):
             overflow=overflow,
             skip_forced=skip_forced,
             merge_twins=merge_twins,
+            rollout_rule=rollout_rule,
+            rollout_samples=rollout_samples,
         )
         super().__init__(engine, source, illegal_action=illegal_action, copy=copy, render_mode=render_mode)
 
@@ -174,6 +190,8 @@ class SocVectorEnv(SchedulingVectorEnv):
         overflow: int = 0,
         skip_forced: bool = True,
         merge_twins: bool = True,
+        rollout_rule: str | None = None,
+        rollout_samples: int = 0,
         illegal_action: IllegalAction = "random",
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         copy: bool = True,
@@ -190,6 +208,8 @@ class SocVectorEnv(SchedulingVectorEnv):
             overflow=overflow,
             skip_forced=skip_forced,
             merge_twins=merge_twins,
+            rollout_rule=rollout_rule,
+            rollout_samples=rollout_samples,
         )
         super().__init__(
             engine,

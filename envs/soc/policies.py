@@ -1,4 +1,4 @@
-"""Policies that plan: list schedulers with insertion, and CP-SAT, set to work while jobs keep arriving.
+"""Policies that plan or look ahead: list schedulers with insertion, CP-SAT and the pilot method, while jobs keep arriving.
 
 They know the platform, the profiles and the expected executions of the instance, and of its jobs only those that the decision
 graph shows: nothing of what is still to arrive, nothing of realised durations before their ends.
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from makespan.envs.core.graph import GraphSchema, Observation
-from makespan.envs.core.policy import Actions, register_policy
+from makespan.envs.core.policy import Actions, RulePolicy, get_rule, register_policy
 from makespan.envs.soc.instance import SocInstance
 from makespan.envs.soc.itinerary import METHODS, Itinerary, SearchedItinerary, View
 from makespan.envs.soc.planning import IntArray
@@ -125,6 +125,42 @@ class CpSatReplan(PlanningScheduler):
         return SearchedItinerary(instance, self.effort, self.seed)
 
 
+class Pilot:
+    """The pilot method: the candidate whose rollout costs least; of equals the rule's choice, then the lower one.
+
+    It reads the columns of an environment with `rollout_rule`.
+
+    Args:
+        schema: The decision graph's schema.
+        seed: Unused.
+        rule: The rule that plays the rollouts.
+        samples: Further rollouts of each candidate (`rollout_samples`).
+        work: What a unit of the PEs' time in a rollout counts for, beside the objective's cost: the jobs in the system are
+            not the last.
+    """
+
+    def __init__(
+        self,
+        schema: GraphSchema,
+        seed: int = 0,
+        *,
+        rule: str = "stf",
+        samples: int = 0,
+        work: float = 0.0,
+    ) -> None:
+        if "rollout" not in [feature.name for feature in schema.candidates.features]:
+            raise ValueError("the pilot method needs an environment with rollout_rule")
+        self.rule, self.samples, self.work = RulePolicy(get_rule("soc", rule), schema), samples, work
+        self._columns = [schema.action_feature(name) for name in ("rollout", "rollout_work")]
+
+    def act(self, observation: Observation) -> Actions:
+        """The best candidates (B,)."""
+        cost, work = (observation["candidate_x"][..., column] for column in self._columns)
+        score = np.where(observation["action_mask"] > 0, cost + self.work * work, np.inf)
+        best = score <= score.min(axis=-1, keepdims=True)
+        return self.rule.act({**observation, "action_mask": best.astype(np.int8)})
+
+
 for _name, _class, _citation in (
     ("heft", "Heft", "Topcuoglu, Hariri & Wu (2002), each job planned at its arrival"),
     ("heft_replan", "HeftReplan", "Topcuoglu, Hariri & Wu (2002), planned anew at each arrival"),
@@ -134,3 +170,10 @@ for _name, _class, _citation in (
     ("cp_sat_replan", "CpSatReplan", "Perron & Furnon, OR-Tools CP-SAT, solved anew at each arrival"),
 ):
     register_policy("soc", _name, _citation, f"makespan.envs.soc.policies:{_class}")
+register_policy(
+    "soc",
+    "pilot",
+    "Duin & Voss (1999), Networks 34(3); Bertsekas, Tsitsiklis & Wu (1997), J. of Heuristics 3(3)",
+    "makespan.envs.soc.policies:Pilot",
+    needs={"rollout_rule": ("rule", "stf"), "rollout_samples": ("samples", 0)},
+)

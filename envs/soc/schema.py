@@ -121,6 +121,14 @@ CANDIDATE_FEATURES: Final = (
     raw("running", "1 while a task runs on the PE"),
     raw("assigned", "tasks committed to the PE so far"),
 )
+# Present with the option `rollout_rule`.
+ROLLOUT_RULES: Final = ("fifo_eft", "stf", "min_min", "heft_ready")
+ROLLOUT_FEATURES: Final = (
+    Feature("rollout", "(cost of its cheapest rollout - the least of any candidate's) / the reward's unit"),
+    Feature("rollout_best", "1 if no candidate's rollout costs less", high=1.0),
+    Feature("rollout_end", "(end of the last job in that rollout - the earliest of any candidate's) / u"),
+    Feature("rollout_work", "(time that PEs work in that rollout - the least of any candidate's) / u"),
+)
 CRITIC_FEATURES: Final = (
     Feature("next_arrival", "time to the next arrival / u, the highest value if there is none"),
     Feature("work_1", "work (fastest PEs) arriving within the next u / (PEs u)"),
@@ -144,6 +152,7 @@ def soc_schema(
     max_ready: int,
     mode: int,
     with_defer: bool,
+    with_rollouts: bool = False,
 ) -> GraphSchema:
     """The decision graph of systems of at most this size."""
     rows = max_live_jobs * max_tasks
@@ -168,7 +177,9 @@ def soc_schema(
             EdgeType("assignment", "task", "pe", rows, static=False),
         ),
         candidates=CandidateType(
-            num_candidates(mode, num_pes, max_ready, with_defer), ("task", "job", "pe"), CANDIDATE_FEATURES
+            num_candidates(mode, num_pes, max_ready, with_defer),
+            ("task", "job", "pe"),
+            CANDIDATE_FEATURES + (ROLLOUT_FEATURES if with_rollouts else ()),
         ),
         critic_features=CRITIC_FEATURES,
     )

@@ -36,6 +36,7 @@ from makespan.envs.soc.state import (
     DONE_TASKS,
     END,
     ENDED,
+    ENERGY,
     ENERGY_SUM,
     ENTERED,
     ENTRY,
@@ -50,11 +51,13 @@ from makespan.envs.soc.state import (
     JOB_PROFILE,
     JOBS,
     LAST_END,
+    LATENCY,
     LATENCY_SUM,
     LEFT,
     MOST_LIVE,
     NEXT,
     NOW,
+    OBJECTIVE,
     OPEN,
     ORDER,
     OUTSTANDING,
@@ -340,6 +343,15 @@ def power_now(socs: Socs, b: int) -> int:
     for c in range(socs.clock[b, CLUSTERS]):
         power += socs.draw[b, c, socs.busy[b, c]]
     return power
+
+
+@borrowing_kernel
+def spent(socs: Socs, b: int) -> int:
+    """What the run has come to so far in the objective's sum: us, or pJ."""
+    clock = socs.clock
+    if clock[b, OBJECTIVE] == LATENCY:
+        return clock[b, LATENCY_SUM]
+    return clock[b, ENERGY_SUM] if clock[b, OBJECTIVE] == ENERGY else clock[b, NOW]
 
 
 @borrowing_kernel

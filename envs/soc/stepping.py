@@ -10,16 +10,15 @@ from numba.experimental import structref
 from numpy.typing import NDArray
 
 from makespan.envs.core.kernels import borrowed, borrowing_kernel, kernel
-from makespan.envs.soc.candidates import earliest_pe, estimate, legal_actions, write_candidates
+from makespan.envs.soc.candidates import estimate, legal_actions, place, write_candidates
 from makespan.envs.soc.loading import World, clear_slot, load_slot
 from makespan.envs.soc.observation import Graph, write_graph, write_static
-from makespan.envs.soc.schema import TASK
-from makespan.envs.soc.simulator import advance, bound_of, commit
+from makespan.envs.soc.rollout import write_rollouts
+from makespan.envs.soc.simulator import advance, bound_of, spent
 from makespan.envs.soc.state import (
     ARRIVAL,
     ARRIVED,
     DECISIONS,
-    DEFERRED,
     DONE_JOBS,
     ENDED,
     ENERGY,
@@ -29,7 +28,6 @@ from makespan.envs.soc.state import (
     I64,
     ID,
     LATENCY,
-    LATENCY_SUM,
     NOW,
     OBJECTIVE,
     PAID,
@@ -59,19 +57,8 @@ class Settings(NamedTuple):
     merge_twins: bool
     most_jobs: int  # jobs in the system beyond which a run is cut off; 0: never
     observe: bool
-
-
-@borrowing_kernel
-def _place(socs: Socs, graph: Graph, settings: Settings, b: int, action: int) -> None:
-    """Do what a candidate says."""
-    num_pes = graph.finish.shape[1]
-    if settings.with_defer and action == graph.action_mask.shape[1] - 1:
-        socs.clock[b, DEFERRED] = 1
-        return
-    position, p = action // num_pes, action % num_pes  # with `PE_ONLY`, the first task
-    if settings.mode == TASK:
-        position, p = action, earliest_pe(socs, b, socs.ready[b, action])
-    commit(socs, b, position, p)
+    rollout: int  # number of the rule in `ROLLOUT_RULES` that plays candidates out; -1: none does
+    samples: int  # further rollouts of a candidate, by list rules with weights as if drawn
 
 
 @borrowing_kernel
@@ -97,23 +84,21 @@ def _bound_so_far(socs: Socs, b: int) -> int:
 @borrowing_kernel
 def _pay(socs: Socs, outcome: Outcome, b: int) -> None:
     """Hand out what has been spent since the last decision."""
-    clock, spent = socs.clock, socs.clock[b, NOW]
-    if clock[b, OBJECTIVE] == LATENCY:
-        spent = clock[b, LATENCY_SUM]
-    elif clock[b, OBJECTIVE] == ENERGY:
-        spent = clock[b, ENERGY_SUM]
-    outcome.reward[b] = (clock[b, PAID] - spent) / clock[b, SCALE]
+    clock, due = socs.clock, spent(socs, b)
+    outcome.reward[b] = (clock[b, PAID] - due) / clock[b, SCALE]
     outcome.elapsed[b] = (clock[b, NOW] - clock[b, PAID_TIME]) / clock[b, UNIT]
-    clock[b, PAID], clock[b, PAID_TIME] = spent, clock[b, NOW]
+    clock[b, PAID], clock[b, PAID_TIME] = due, clock[b, NOW]
 
 
 @borrowing_kernel
-def _step_slot(socs: Socs, graph: Graph, outcome: Outcome, settings: Settings, b: int, action: int) -> None:
+def _step_slot(
+    socs: Socs, spare: Socs, graph: Graph, outcome: Outcome, settings: Settings, b: int, action: int
+) -> None:
     """Take an action (negative: none, an empty system starts), and go on to the next decision or the end."""
     clock, begins = socs.clock, action < 0
     while True:
         if action >= 0:
-            _place(socs, graph, settings, b, action)
+            place(socs, graph, b, action, settings.mode, settings.with_defer)
         advance(socs, b)
         # the first decision is asked even if it is forced: an episode has at least one
         if _legal(socs, graph, settings, b) != 1 or not settings.skip_forced or begins:
@@ -130,6 +115,17 @@ def _step_slot(socs: Socs, graph: Graph, outcome: Outcome, settings: Settings, b
         estimate(socs, graph, b)
         write_graph(socs, graph, b)
         write_candidates(socs, graph, b, settings.mode, settings.with_defer)
+        if settings.rollout >= 0:
+            write_rollouts(
+                socs,
+                spare,
+                graph,
+                b,
+                settings.mode,
+                settings.with_defer,
+                settings.rollout,
+                settings.samples,
+            )
     outcome.terminated[b] = clock[b, ENDED] > 0
     in_system = clock[b, ARRIVED] - clock[b, DONE_JOBS]
     outcome.truncated[b] = not clock[b, ENDED] and 0 < settings.most_jobs < in_system
@@ -146,20 +142,21 @@ class Batch(structref.StructRefProxy):  # type: ignore[misc]
     """All that the kernels act on, as a single argument; see `makespan.envs.jobshop.engine`."""
 
     socs: Socs
+    spare: Socs  # one slot, for rollouts
     graph: Graph
     outcome: Outcome
     settings: Settings
 
 
-_FIELDS: Final = ["socs", "graph", "outcome", "settings"]
+_FIELDS: Final = ["socs", "spare", "graph", "outcome", "settings"]
 structref.define_boxing(BatchType, Batch)
 structref.define_constructor(Batch, BatchType, _FIELDS)
 
 
 @kernel
-def make_batch(socs: Socs, graph: Graph, outcome: Outcome, settings: Settings) -> Batch:
+def make_batch(socs: Socs, spare: Socs, graph: Graph, outcome: Outcome, settings: Settings) -> Batch:
     """A batch that borrows its arrays: the caller keeps them as long as it."""
-    return Batch(borrowed(socs), borrowed(graph), borrowed(outcome), settings)  # type: ignore[no-untyped-call]
+    return Batch(borrowed(socs), borrowed(spare), borrowed(graph), borrowed(outcome), settings)  # type: ignore[no-untyped-call]
 
 
 @kernel
@@ -181,11 +178,12 @@ def run_batch(batch: Batch, actions: I64, first: int, begins: bool) -> None:
 
     A negative action leaves its slot as it is, with reward 0.
     """
-    socs, graph, outcome, settings = batch.socs, batch.graph, batch.outcome, batch.settings
+    socs, spare, graph = batch.socs, batch.spare, batch.graph
+    outcome, settings = batch.outcome, batch.settings
     for i in range(actions.size):
         b = first + i
         if begins or actions[i] >= 0:
-            _step_slot(socs, graph, outcome, settings, b, actions[i])
+            _step_slot(socs, spare, graph, outcome, settings, b, actions[i])
         else:
             outcome.reward[b] = outcome.elapsed[b] = 0.0
 

@@ -1,0 +1,235 @@
+"""What becomes of the jobs in the system if a candidate is taken and a rule decides all that follows.
+
+The rollouts of the pilot method (Duin & Voss 1999, Networks 34(3); Bertsekas, Tsitsiklis & Wu 1997, J. of Heuristics 3(3)),
+on a spare system that shares the slot's world. With samples, further rollouts follow list rules whose priorities are
+weighted sums of what the known rules look at, with weights as if drawn; of all rollouts of a candidate the cheapest counts.
+
+Rollouts know what the decision graph shows: no job arrives, and every task takes its expected time, a running one that is
+late ends within the next microsecond.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from makespan.envs.core.kernels import borrowing_kernel, kernel
+from makespan.envs.soc.candidates import place
+from makespan.envs.soc.observation import Graph, capped
+from makespan.envs.soc.schema import CANDIDATE_FEATURES, ROLLOUT_RULES
+from makespan.envs.soc.simulator import advance, available, can_wait, commit, spent
+from makespan.envs.soc.state import (
+    ARRIVED,
+    BUSY,
+    DEFERRED,
+    END,
+    ENDED,
+    I32,
+    ID,
+    JOBS,
+    LAST_END,
+    NOW,
+    PES,
+    READY,
+    RUNS,
+    RUNS_UNTIL,
+    SCALE,
+    STOCHASTIC,
+    TEMPLATE,
+    UNIT,
+    Socs,
+)
+from makespan.envs.soc.templates import RANK_UNIT, SHORTEST, UPWARD
+
+_FIFO_EFT: Final = ROLLOUT_RULES.index("fifo_eft")
+_STF: Final = ROLLOUT_RULES.index("stf")
+_MIN_MIN: Final = ROLLOUT_RULES.index("min_min")
+_COLUMN: Final = len(CANDIDATE_FEATURES)
+_FAR: Final = 2**62
+_WORD: Final = 2**32 - 1
+
+# The most that weights of sampled sums come to, beside a finish's 1; the spread is in units of the instance's time.
+_SHORTEST: Final = 2.0
+_EXCESS: Final = 2.0
+_RANK: Final = 0.5
+_COST: Final = 0.5
+_SPREAD: Final = 0.1
+_FIRST_ROW: Final = 16
+
+
+@borrowing_kernel
+def _in_world_of(socs: Socs, spare: Socs, b: int) -> Socs:
+    """The spare system in the world of slot b."""
+    return Socs(
+        spare.clock,
+        socs.profile[b : b + 1],
+        socs.template[b : b + 1],
+        socs.edge[b : b + 1],
+        socs.volume[b : b + 1],
+        socs.duration[b : b + 1],
+        socs.cost[b : b + 1],
+        socs.bandwidth[b : b + 1],
+        socs.platform[b : b + 1],
+        socs.draw[b : b + 1],
+        socs.arrival[b : b + 1],
+        socs.realised[b : b + 1],
+        spare.job,
+        spare.task,
+        spare.data,
+        spare.pe,
+        spare.busy,
+        spare.ready,
+        spare.changed,
+        spare.record,
+    )
+
+
+@borrowing_kernel
+def _copy_rows(source: I32, target: I32, first: int, last: int) -> None:
+    for row in range(first, last):
+        for column in range(source.shape[1]):
+            target[row, column] = source[row, column]
+
+
+@borrowing_kernel
+def _copy_state(socs: Socs, trial: Socs, b: int) -> None:
+    """Bring the trial to where slot b is, with nothing to come that nobody knows of."""
+    num_tasks = socs.task.shape[1] // socs.job.shape[1]
+    for i in range(socs.clock.shape[1]):
+        trial.clock[0, i] = socs.clock[b, i]
+    for i in range(socs.busy.shape[1]):
+        trial.busy[0, i] = socs.busy[b, i]
+    _copy_rows(socs.job[b], trial.job[0], 0, socs.job.shape[1])
+    _copy_rows(socs.pe[b], trial.pe[0], 0, socs.pe.shape[1])
+    for slot in range(socs.job.shape[1]):
+        if socs.job[b, slot, ID] >= 0:
+            first, last = slot * num_tasks, (slot + 1) * num_tasks
+            _copy_rows(socs.task[b], trial.task[0], first, last)
+            _copy_rows(socs.data[b], trial.data[0], first, last)
+    for i in range(socs.clock[b, READY]):
+        trial.ready[0, i] = socs.ready[b, i]
+    clock, pe = trial.clock, trial.pe
+    clock[0, JOBS], clock[0, STOCHASTIC] = clock[0, ARRIVED], 0
+    for p in range(clock[0, PES]):
+        if pe[0, p, RUNS] >= 0:
+            pe[0, p, RUNS_UNTIL] = max(clock[0, NOW] + 1, trial.task[0, pe[0, p, RUNS], END])
+
+
+@borrowing_kernel
+def _number(a: int, b: int) -> float:
+    """A number in [0, 1) for each pair of small numbers, as if drawn: the same for all candidates, decisions and runs."""
+    x = (a * 0x9E3779B1 + b * 0x85EBCA77 + 0x165667B1) & _WORD
+    for factor in (0x2C1B3C6D, 0x297A2D39):
+        x = ((x ^ (x >> 15)) * factor) & _WORD
+    return (x ^ (x >> 15)) / (_WORD + 1.0)
+
+
+@borrowing_kernel
+def _choose(socs: Socs, rule: int, max_ready: int) -> tuple[int, int]:
+    """Position and PE that the rule takes, as in `makespan.envs.soc.rules`."""
+    now, count = socs.clock[0, NOW], min(socs.clock[0, READY], max_ready)
+    if rule == _FIFO_EFT:
+        count = 1
+    position, pe, first, second, third = 0, 0, _FAR, _FAR, _FAR
+    for r in range(count):
+        row = socs.ready[0, r]
+        t = socs.task[0, row, TEMPLATE]
+        for p in range(socs.clock[0, PES]):
+            duration = socs.duration[0, t, p]
+            if duration < 0:
+                continue
+            finish = max(available(socs, 0, p), socs.data[0, row, p]) + duration - now
+            a, b, c = finish, 0, 0
+            if rule == _STF:
+                a, b, c = socs.template[0, t, SHORTEST], duration - socs.template[0, t, SHORTEST], finish
+            elif rule != _FIFO_EFT and rule != _MIN_MIN:
+                a, b = -socs.template[0, t, UPWARD], finish
+            if a < first or (a == first and (b < second or (b == second and c < third))):
+                position, pe, first, second, third = r, p, a, b, c
+    return position, pe
+
+
+@borrowing_kernel
+def _choose_freely(socs: Socs, sample: int, max_ready: int) -> tuple[int, int]:
+    """Position and PE of the least weighted sum; each sample has its own weights, and its own number for each task."""
+    now, unit = socs.clock[0, NOW], socs.clock[0, UNIT]
+    shortest_weight, excess_weight = _SHORTEST * _number(sample, 1), _EXCESS * _number(sample, 2)
+    rank_weight, cost_weight = _RANK * _number(sample, 3), _COST * _number(sample, 4)
+    spread = _SPREAD * _number(sample, 5) * unit
+    position, pe, least = 0, 0, np.inf
+    for r in range(min(socs.clock[0, READY], max_ready)):
+        row = socs.ready[0, r]
+        t = socs.task[0, row, TEMPLATE]
+        shortest = socs.template[0, t, SHORTEST]
+        start = shortest_weight * shortest + spread * _number(sample, _FIRST_ROW + row)
+        start -= rank_weight * (socs.template[0, t, UPWARD] / RANK_UNIT)
+        for p in range(socs.clock[0, PES]):
+            duration = socs.duration[0, t, p]
+            if duration < 0:
+                continue
+            finish = max(available(socs, 0, p), socs.data[0, row, p]) + duration - now
+            value = start + finish + excess_weight * (duration - shortest)
+            value += cost_weight * socs.cost[0, t, p]
+            if value < least:
+                position, pe, least = r, p, value
+    return position, pe
+
+
+@borrowing_kernel
+def _play_out(socs: Socs, rule: int, sample: int, max_ready: int) -> None:
+    """Let the rule (sample 0) or a weighted sum decide until every job is done or the horizon is reached."""
+    if socs.clock[0, DEFERRED] and not can_wait(socs, 0):
+        socs.clock[0, DEFERRED] = 0  # nothing that is known of would end the wait
+    advance(socs, 0)
+    while not socs.clock[0, ENDED]:
+        if sample == 0:
+            position, p = _choose(socs, rule, max_ready)
+        else:
+            position, p = _choose_freely(socs, sample, max_ready)
+        commit(socs, 0, position, p)
+        advance(socs, 0)
+
+
+@borrowing_kernel
+def _work_done(socs: Socs, b: int) -> int:
+    work = 0
+    for p in range(socs.clock[b, PES]):
+        work += socs.pe[b, p, BUSY]
+    return work
+
+
+@kernel
+def write_rollouts(
+    socs: Socs, spare: Socs, graph: Graph, b: int, mode: int, with_defer: bool, rule: int, samples: int
+) -> None:
+    """Write the rollout columns of the allowed candidates of slot b: cost, end and work of the cheapest rollout."""
+    if socs.clock[b, ENDED]:
+        return
+    trial, x, played = _in_world_of(socs, spare, b), graph.candidate_x[b], graph.played
+    before, unit = spent(socs, b), socs.clock[b, UNIT]
+    least_cost, least_end, least_work = _FAR, _FAR, _FAR
+    for a in range(played.shape[0]):
+        if not graph.action_mask[b, a]:
+            continue
+        played[a, 0] = _FAR
+        for sample in range(1 + samples):
+            _copy_state(socs, trial, b)
+            place(trial, graph, 0, a, mode, with_defer)
+            _play_out(trial, rule, sample, graph.finish.shape[0])
+            cost = spent(trial, 0) - before
+            if cost < played[a, 0]:
+                played[a, 0], played[a, 1], played[a, 2] = (
+                    cost,
+                    trial.clock[0, LAST_END],
+                    _work_done(trial, 0),
+                )
+        least_cost, least_end = min(least_cost, played[a, 0]), min(least_end, played[a, 1])
+        least_work = min(least_work, played[a, 2])
+    for a in range(played.shape[0]):
+        if graph.action_mask[b, a]:
+            cost = played[a, 0] - least_cost
+            x[a, _COLUMN] = capped(cost / socs.clock[b, SCALE])
+            x[a, _COLUMN + 1] = 1.0 if cost == 0 else 0.0
+            x[a, _COLUMN + 2] = capped((played[a, 1] - least_end) / unit)
+            x[a, _COLUMN + 3] = capped((played[a, 2] - least_work) / unit)
