@@ -195,6 +195,7 @@ PARTS: Final[dict[str, Callable[..., str]]] = {
     "results-mapping": results.mapping,
     "results-objective": results.objective,
     "results-total": results.total,
+    "results-seeds": results.seeds,
     "rules": rules,
     "solvers": solvers,
     "generators": generators,

@@ -9,7 +9,7 @@ import pytest
 from fleet_play import play
 
 from makespan.envs.core.policy import policies_of, rules_of, solvers_of
-from makespan.envs.fleet.bound import upper_bound
+from makespan.envs.fleet.bound import realised_problem, upper_bound
 from makespan.envs.fleet.family import FLEET
 from makespan.envs.fleet.generator import make_generator
 from makespan.envs.fleet.generator_base import TOY_OPTIMUM, ToyDay
@@ -17,6 +17,7 @@ from makespan.envs.fleet.genetic import GeneticSolver
 from makespan.envs.fleet.gymnasium_env import UAMFleetVectorEnv
 from makespan.envs.fleet.planners import RebalancingPolicy, RollingHorizonPolicy
 from makespan.envs.fleet.schema import fleet_schema
+from makespan.envs.fleet.time_expanded import largest_value, solve_flow
 from makespan.envs.fleet.validator import validate
 
 
@@ -27,6 +28,14 @@ def test_toy_bound_by_hand():
     """
     assert 102.0 <= upper_bound(ToyDay().sample()) <= 102.03
     assert upper_bound(ToyDay().sample()) >= TOY_OPTIMUM
+
+
+def test_both_algorithms_find_the_same_bound():
+    """The interior point method, which gives no flow, reaches the value of the simplex method's flow."""
+    problem = realised_problem(make_generator("tiny").day(3))
+    flow = solve_flow(problem)
+    assert largest_value(problem) == pytest.approx(flow.value, rel=1e-7)
+    assert flow.value > 0.0
 
 
 def test_bound_without_demand():
