@@ -193,6 +193,7 @@ PARTS: Final[dict[str, Callable[..., str]]] = {
     "results-gap": results.gap,
     "results-across": results.across,
     "results-mapping": results.mapping,
+    "results-pairs": results.pairs,
     "results-objective": results.objective,
     "results-total": results.total,
     "rules": rules,

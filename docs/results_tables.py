@@ -223,6 +223,26 @@ def mapping(*names: str) -> str:
     return f"{table(header, rows)}\n\n{note} {' '.join(map(_provenance, documents))}"
 
 
+def pairs(names: str, *policies: str) -> str:
+    """Policies two by two on the same instances, the second's objective / the first's, from stored evaluations `a,b,...`."""
+    documents = [_stored(name) for name in names.split(",")]
+    found: dict[str, dict[str, tuple[float, float]]] = {}
+    for row in (row for document in documents for row in document["rows"]):
+        found.setdefault(row["policy"], {})[row["instance"]] = row["objective"], row["seconds"]
+    rows = []
+    for one, other in zip(policies[::2], policies[1::2], strict=True):
+        both = np.array([(*found[one][name], *found[other][name]) for name in found[one]])
+        gain = np.log(both[:, 2] / both[:, 0])
+        mean = mean_ci(list(gain))
+        estimate, low, high = (np.exp(value) for value in (mean.estimate, mean.low, mean.high))
+        counts = f"{(gain > 0).sum()} / {(gain == 0).sum()} / {(gain < 0).sum()}"
+        spent = f"{both[:, 1].mean():.2g} / {both[:, 3].mean():.2g}"
+        rows.append([f"`{one}`", f"`{other}`", f"{estimate:.3f} [{low:.3f}, {high:.3f}]", counts, spent])
+    header = ("policy", "against", "ratio", "better / equal / worse", "s / instance, of both")
+    note = "Geometric mean of the other's objective / the policy's [95 % bootstrap interval over instances]; rows as above."
+    return f"{table(header, rows)}\n\n{note}"
+
+
 def objective(name: str, *columns: str) -> str:
     """Mean objective of each policy on the same instances, and how far it is from the best rule, from a stored evaluation.
 
