@@ -28,7 +28,7 @@ from makespan.envs.registration import AGENT_ENVIRONMENTS, ENVIRONMENTS, get_fam
 ROOT: Final = Path(__file__).resolve().parents[1]
 PAGES: Final = ("README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
 _PART: Final = re.compile(
-    r"(<!-- rendered: (?P<name>[\w-]+)(?P<arguments>( [\w/.=-]+)*) -->\n).*?(<!-- end -->)", re.DOTALL
+    r"(<!-- rendered: (?P<name>[\w-]+)(?P<arguments>( [\w/.=,*\[\]-]+)*) -->\n).*?(<!-- end -->)", re.DOTALL
 )
 
 
