@@ -118,12 +118,12 @@ def _times(ratio: float) -> str:
     return f"{ratio:.0f} x" if ratio >= 10 else f"{ratio:.2g} x"
 
 
-def minimalloc() -> str:
-    """Peak / capacity on MiniMalloc's files, from the stored evaluation."""
-    document = _stored("memory_allocation_minimalloc")
+def minimalloc(*names: str) -> str:
+    """Peak / capacity on MiniMalloc's files, from stored evaluations."""
+    documents = [_stored(name) for name in names]
     ratios: dict[str, dict[str, float]] = {}
     seconds: dict[str, list[float]] = {}
-    for row in document["rows"]:
+    for row in (row for document in documents for row in document["rows"]):
         name, _, capacity = row["instance"].rpartition(".")
         ratios.setdefault(row["policy"], {})[name] = row["objective"] / int(capacity)
         seconds.setdefault(row["policy"], []).append(row["seconds"])
@@ -135,7 +135,7 @@ def minimalloc() -> str:
         ]
         rows.append([f"`{policy}`", *cells, f"{np.mean(seconds[policy]):.2g}"])
     header = ("policy", "mean", *ratios[order[0]], "s / instance")
-    return f"{table(header, rows)}\n\nPeak / capacity. {_provenance(document)}"
+    return f"{table(header, rows)}\n\nPeak / capacity. {' '.join(map(_provenance, documents))}"
 
 
 def gap(name: str) -> str:
@@ -328,7 +328,11 @@ SUMMARY: Final = (
         "memory mapping",
         "programs of unseen models, 70",
         "density",
-        (*(f"memory_mapping_priority_{group}" for group in range(5)), "memory_mapping_orders"),
+        (
+            *(f"memory_mapping_priority_{group}" for group in range(5)),
+            "memory_mapping_orders",
+            "memory_mapping_climb",
+        ),
     ),
     ("memory allocation", "perfect packings, 10", "", ("memory_allocation_guillotine",)),
     ("memory allocation", "MiniMalloc A, B, C", "", ("memory_allocation_minimalloc",)),
