@@ -61,10 +61,14 @@ def climb(
     with evaluating(network):
         for i, instance in enumerate(instances):
             began, starts = time.perf_counter(), []
-            for part in torch.arange(samples).split(num_slots(env_id, options, instance)):
-                owner = np.zeros(len(part), np.int64)
-                rollout = roll(network, env_id, options, [instance], owner, heat[part], generator)
-                search.keep(rollout, np.stack([owner + i, part.numpy()], axis=1), 0.0)
+            width = num_slots(env_id, options, instance)
+            for first in range(0, samples, width):
+                part = np.arange(first, min(samples, first + width))
+                owner = np.zeros_like(part)
+                rollout = roll(
+                    network, env_id, options, [instance], owner, heat[first : first + width], generator
+                )
+                search.keep(rollout, np.stack([owner + i, part], axis=1), 0.0)
                 starts += [rollout.actions[:count, slot] for slot, count in enumerate(rollout.decisions)]
             schedule = family.climb(instance, options, starts, evaluations, seed)
             objective = family.validate(instance, schedule)

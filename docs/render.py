@@ -28,7 +28,7 @@ from makespan.envs.registration import AGENT_ENVIRONMENTS, ENVIRONMENTS, get_fam
 ROOT: Final = Path(__file__).resolve().parents[1]
 PAGES: Final = ("README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
 _PART: Final = re.compile(
-    r"(<!-- rendered: (?P<name>[\w-]+)(?P<arguments>( [\w/.=-]+)*) -->\n).*?(<!-- end -->)", re.DOTALL
+    r"(<!-- rendered: (?P<name>[\w-]+)(?P<arguments>( [\w/.=,*\[\]-]+)*) -->\n).*?(<!-- end -->)", re.DOTALL
 )
 
 
@@ -193,6 +193,7 @@ PARTS: Final[dict[str, Callable[..., str]]] = {
     "results-gap": results.gap,
     "results-across": results.across,
     "results-mapping": results.mapping,
+    "results-pairs": results.pairs,
     "results-objective": results.objective,
     "results-total": results.total,
     "results-seeds": results.seeds,

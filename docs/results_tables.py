@@ -125,12 +125,12 @@ def _times(ratio: float) -> str:
     return f"{ratio:.0f} x" if ratio >= 10 else f"{ratio:.2g} x"
 
 
-def minimalloc() -> str:
-    """Peak / capacity on MiniMalloc's files, from the stored evaluation."""
-    document = _stored("memory_allocation_minimalloc")
+def minimalloc(*names: str) -> str:
+    """Peak / capacity on MiniMalloc's files, from stored evaluations."""
+    documents = [_stored(name) for name in names]
     ratios: dict[str, dict[str, float]] = {}
     seconds: dict[str, list[float]] = {}
-    for row in document["rows"]:
+    for row in (row for document in documents for row in document["rows"]):
         name, _, capacity = row["instance"].rpartition(".")
         ratios.setdefault(row["policy"], {})[name] = row["objective"] / int(capacity)
         seconds.setdefault(row["policy"], []).append(row["seconds"])
@@ -142,7 +142,7 @@ def minimalloc() -> str:
         ]
         rows.append([f"`{policy}`", *cells, f"{np.mean(seconds[policy]):.2g}"])
     header = ("policy", "mean", *ratios[order[0]], "s / instance")
-    return f"{table(header, rows)}\n\nPeak / capacity. {_provenance(document)}"
+    return f"{table(header, rows)}\n\nPeak / capacity. {' '.join(map(_provenance, documents))}"
 
 
 def gap(name: str) -> str:
@@ -228,6 +228,26 @@ def mapping(*names: str) -> str:
     header = ("policy", "speed-up over the portfolio", f"better than it, of {len(best)}", "s / program")
     note = "Geometric mean of the portfolio's latency / the policy's [95 % bootstrap interval over programs]."
     return f"{table(header, rows)}\n\n{note} {' '.join(map(_provenance, documents))}"
+
+
+def pairs(names: str, *policies: str) -> str:
+    """Policies two by two on the same instances, the second's objective / the first's, from stored evaluations `a,b,...`."""
+    documents = [_stored(name) for name in names.split(",")]
+    found: dict[str, dict[str, tuple[float, float]]] = {}
+    for row in (row for document in documents for row in document["rows"]):
+        found.setdefault(row["policy"], {})[row["instance"]] = row["objective"], row["seconds"]
+    rows = []
+    for one, other in zip(policies[::2], policies[1::2], strict=True):
+        both = np.array([(*found[one][name], *found[other][name]) for name in found[one]])
+        gain = np.log(both[:, 2] / both[:, 0])
+        mean = mean_ci(list(gain))
+        estimate, low, high = (np.exp(value) for value in (mean.estimate, mean.low, mean.high))
+        counts = f"{(gain > 0).sum()} / {(gain == 0).sum()} / {(gain < 0).sum()}"
+        spent = f"{both[:, 1].mean():.2g} / {both[:, 3].mean():.2g}"
+        rows.append([f"`{one}`", f"`{other}`", f"{estimate:.3f} [{low:.3f}, {high:.3f}]", counts, spent])
+    header = ("policy", "against", "ratio", "better / equal / worse", "s / instance, of both")
+    note = "Geometric mean of the other's objective / the policy's [95 % bootstrap interval over instances]; rows as above."
+    return f"{table(header, rows)}\n\n{note}"
 
 
 def objective(name: str, *columns: str) -> str:
@@ -347,7 +367,11 @@ SUMMARY: Final = (
         "memory mapping",
         "programs of unseen models, 70",
         "density",
-        (*(f"memory_mapping_priority_{group}" for group in range(5)), "memory_mapping_orders"),
+        (
+            *(f"memory_mapping_priority_{group}" for group in range(5)),
+            "memory_mapping_orders",
+            "memory_mapping_climb",
+        ),
     ),
     ("memory allocation", "perfect packings, 10", "", ("memory_allocation_guillotine",)),
     ("memory allocation", "MiniMalloc A, B, C", "", ("memory_allocation_minimalloc",)),

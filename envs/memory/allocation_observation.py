@@ -19,20 +19,14 @@ from makespan.envs.memory.allocation_simulator import (
     BOUND,
     BUFFERS,
     CANONICAL,
-    DURATION,
-    END_SECTION,
-    FIRST,
     FLOOR,
     INITIAL_BOUND,
     LEFT,
     LOAD,
-    LOW,
-    LOWER,
     LOWEST_FLOOR,
     OFFSET,
     PAID_BOUND,
     PEAK,
-    PIECE,
     RIVALS,
     SECTIONS,
     SIZE,
@@ -40,7 +34,6 @@ from makespan.envs.memory.allocation_simulator import (
     STEP,
     TOP,
     UNPLACED,
-    UPPER,
     WAITING,
     Memories,
     dominance_limit,
@@ -97,28 +90,11 @@ SYSTEM_FEATURES: Final = (
 INCIDENCE_FEATURES: Final = (
     Feature("held", "bytes that the buffer holds in the section / LB0", static=True),
 )
-_ORDERED: Final = "0 unless the order is canonical"
 CANDIDATE_FEATURES: Final = (
     Feature("offset", "offset at which it would be placed / LB0"),
     Feature("top", "(that offset + size) / LB0"),
     Feature("rise", "rise of the lower bound by this top alone / LB0"),
     Feature("rivals", "unplaced buffers whose lifetimes overlap with this one's / buffers", high=1.0),
-    Feature("beneath", f"free area beneath it / (that area + its own); {_ORDERED}", high=1.0),
-    Feature("fill", f"lifetime / time without a higher top around it; {_ORDERED}", high=1.0),
-    Feature(
-        "wall_before", f"(top of the section before its lifetime - offset) / LB0; {_ORDERED}", low=-100.0
-    ),
-    Feature("wall_after", f"(top of the section after its lifetime - offset) / LB0; {_ORDERED}", low=-100.0),
-    Feature(
-        "slack",
-        f"least that its sections would have left below the lower bound / LB0; {_ORDERED}",
-        low=-100.0,
-    ),
-    Feature(
-        "reach",
-        f"least that any section would have left, with nothing below its offset any more / LB0; {_ORDERED}",
-        low=-100.0,
-    ),
     *_SHARED,
     raw("placement", "offset at which it would be placed, units (common divisor; coarser above 2^24)"),
     raw("rivals_count", "unplaced buffers whose lifetimes overlap with this one's"),
@@ -136,8 +112,7 @@ CANDIDATE_FEATURES: Final = (
 NUM_SHARED: Final = len(_SHARED)
 NUM_BUFFER_STATIC: Final = len(BUFFER_FEATURES) - 4
 NUM_SECTION_STATIC: Final = 4
-NUM_CANDIDATE_DYNAMIC: Final = 10
-NUM_RANKS: Final = len(CANDIDATE_FEATURES) - NUM_CANDIDATE_DYNAMIC - len(_SHARED) - 2
+NUM_RANKS: Final = len(CANDIDATE_FEATURES) - 4 - len(_SHARED) - 2
 MOST: Final = 100.0  # highest value of an open-ended feature
 
 
@@ -183,7 +158,7 @@ def graph_views(buffers: dict[str, NDArray[Any]]) -> Graph:
 
 
 # Numba freezes module constants at compile time: the kernels name their columns through these.
-_RAW: Final = NUM_CANDIDATE_DYNAMIC + NUM_SHARED  # the first raw column: placement, then rivals_count
+_RAW: Final = 4 + NUM_SHARED  # the first raw column: placement, then rivals_count
 
 
 @inlined_kernel
@@ -257,8 +232,6 @@ def _write_rest(memories: Memories, graph: Graph, b: int, mode: int) -> None:
                 _allow(memories, graph, b, j)
             elif graph.action_mask[b, j] and not may:
                 _forbid(graph, b, j)
-            if may:
-                _write_fit(memories, graph, b, j)
     clock[b, ALLOWED] = allowed
     scale = 1.0 / clock[b, INITIAL_BOUND]
     x, buffers = graph.system_x, clock[b, BUFFERS]
@@ -300,47 +273,6 @@ def _write_candidate(memories: Memories, graph: Graph, b: int, i: int) -> None:
     x[b, i, 1] = _share(top, scale)
     x[b, i, 2] = _share(max(0, top - clock[b, BOUND]), scale)
     x[b, i, _RAW] = np.float32(np.floor(spot / clock[b, STEP]))
-
-
-@inlined_kernel
-def _write_fit(memories: Memories, graph: Graph, b: int, i: int) -> None:
-    """Write how candidate i would lie on the tops of the sections, and what it would leave below the lower bound."""
-    clock, buffer, piece, section = memories.clock, memories.buffer, memories.piece, memories.section
-    offset, size, bound, last = (
-        buffer[b, i, SPOT],
-        buffer[b, i, SIZE],
-        clock[b, BOUND],
-        clock[b, SECTIONS] - 1,
-    )
-    beneath, slack = 0, np.int64(MOST) * clock[b, INITIAL_BOUND]
-    reach = slack
-    for p in range(buffer[b, i, PIECE], buffer[b, i + 1, PIECE]):
-        low = offset + piece[b, p, LOW]
-        for s in range(piece[b, p, FIRST], piece[b, p, END_SECTION]):
-            beneath += max(0, low - section[b, s, TOP]) * section[b, s, DURATION]
-            slack = min(slack, bound - low - section[b, s, UNPLACED])
-    for s in range(last + 1):
-        if section[b, s, WAITING] > 0:
-            floor = max(offset, section[b, s, LOWEST_FLOOR])
-            reach = min(reach, bound - floor - section[b, s, UNPLACED])
-    first, final = (
-        piece[b, buffer[b, i, PIECE], FIRST],
-        piece[b, buffer[b, i + 1, PIECE] - 1, END_SECTION] - 1,
-    )
-    before = section[b, first - 1, TOP] if first > 0 else bound
-    after = section[b, final + 1, TOP] if final < last else bound
-    lifetime = room = buffer[b, i, UPPER] - buffer[b, i, LOWER]
-    while first > 0 and section[b, first - 1, TOP] <= offset:
-        first -= 1
-        room += section[b, first, DURATION]
-    while final < last and section[b, final + 1, TOP] <= offset:
-        final += 1
-        room += section[b, final, DURATION]
-    scale, x = 1.0 / clock[b, INITIAL_BOUND], graph.candidate_x
-    x[b, i, 4] = np.float32(beneath / (beneath + size * lifetime))
-    x[b, i, 5] = np.float32(lifetime / room)
-    x[b, i, 6], x[b, i, 7] = _share(before - offset, scale), _share(after - offset, scale)
-    x[b, i, 8], x[b, i, 9] = _share(slack, scale), _share(reach, scale)
 
 
 @inlined_kernel

@@ -12,7 +12,6 @@ from makespan.envs.memory.allocation_instance import AllocationProblem, Pieces
 from makespan.envs.memory.allocation_observation import (
     MOST,
     NUM_BUFFER_STATIC,
-    NUM_CANDIDATE_DYNAMIC,
     NUM_RANKS,
     NUM_SECTION_STATIC,
     NUM_SHARED,
@@ -123,7 +122,7 @@ def load_graph(buffers: dict[str, NDArray[Any]], graph: Graph, slot: int, proble
     )
     buffers["section_x"][slot, :S, -NUM_SECTION_STATIC:] = np.stack(columns, axis=1)
     buffers["system_x"][slot, 0, 5:] = min(problem.capacity * scale, MOST), N / (N + S)
-    graph.constant[slot, :N, NUM_CANDIDATE_DYNAMIC : NUM_CANDIDATE_DYNAMIC + NUM_SHARED] = shared
+    graph.constant[slot, :N, 4 : 4 + NUM_SHARED] = shared
     graph.constant[slot, :N, -NUM_RANKS:] = _ranks(problem, conflicts, fullest, area)
 
 
