@@ -88,6 +88,8 @@ def advantages(
     if config.baseline == "instance":
         to_go = _to_go(reward, gamma, slot, experience.bootstrap)
         gain = to_go - _others(experience, to_go, episodes_per_instance)
+    if config.scale_by_instance:
+        gain = _scaled(gain, slot // episodes_per_instance)
     return gain.astype(np.float32), targets.astype(np.float32)
 
 
@@ -119,6 +121,12 @@ def _generalised(
         gain[rows] = next_gain[own] = delta + gamma[rows] * decay * next_gain[own]
         next_value[own] = value[rows]
     return gain
+
+
+def _scaled(gain: Floats, instance: NDArray[np.int64]) -> Floats:
+    """Advantages divided by their root mean square on each instance (S,)."""
+    mean_square = np.bincount(instance, gain**2) / np.maximum(np.bincount(instance), 1)
+    return gain / np.maximum(np.sqrt(mean_square), _SMALLEST)[instance]
 
 
 def _others(experience: Experience, to_go: Floats, group: int) -> Floats:

@@ -16,6 +16,7 @@ from makespan.envs.jobshop.benchmark import load_instance as load_classic
 SIZES: Final = {"6x6": "ft06", "10x5": "la01", "15x15": "ta01"}
 RULES: Final = ("spt",)
 ID: Final = "makespan/BlockingJobShop-v0"
+LOOKAHEAD: Final = "blocked_spt_twk"
 BATCHES: Final = (1, 64)
 REFERENCES: Final = {
     "env.step, full observation, live": "job shop, live",
@@ -40,6 +41,8 @@ def _of_size(size: str, name: str) -> Iterator[Contestant]:
             ground = Ground(ID, instance, {**every, "admission": admission})
             rules = RULES if admission == "greedy" else ()
             yield from rows(ground, size, name=f"{admission}, {swap}", batches=BATCHES, rules=rules)
+    ahead = Ground(ID, load_instance(name), {**every, "lookahead": LOOKAHEAD})
+    yield from rows(ahead, size, name="wait, swap, looking ahead", batches=BATCHES)
     generator = BenchmarkBlockingShop(instances=name, shutdown="per_step", probability=0.05)
     ground = Ground(ID, generator.sample(np.random.default_rng(0)), every)
     yield from rows(ground, size, name="wait, swap, shutdowns", batches=BATCHES)

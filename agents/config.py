@@ -208,6 +208,8 @@ class PPOConfig(Checked):
         episodes_per_instance: Episodes on each instance, all in the same world.
         baseline: What a return is compared with: the critic's estimate (GAE), or the mean return of the other episodes on
             the same instance at the same time, which needs several of them.
+        scale_by_instance: Divide advantages by their root mean square on each instance, so that those on which returns differ
+            most do not decide alone; as in group-relative policy optimisation (Shao et al., 2024).
         reward_scale: Rewards are divided by it; 0 divides by the running standard deviation of discounted returns.
         gae_lambda: Decay of generalised advantage estimation.
         clip: Clip range of the probability ratio.
@@ -233,6 +235,7 @@ class PPOConfig(Checked):
     discount: Literal["decision", "time"] = "decision"
     episodes_per_instance: PositiveInt = 1
     baseline: Literal["critic", "instance"] = "critic"
+    scale_by_instance: bool = False
     reward_scale: NonNegative = 1.0
     gae_lambda: Fraction = 0.95
     clip: Positive = 0.2

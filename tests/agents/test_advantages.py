@@ -113,6 +113,15 @@ def test_instances_are_not_compared_with_each_other():
     assert advantages(experience_of(pairs), config, RewardScale(1.0), 2)[0].tolist() == [-2, 2, -8, 8]
 
 
+def test_advantages_scaled_by_instance():
+    """Two instances of two episodes, returns 1 and 3, then 10 and 50: both pairs have advantages -1 and 1; equal returns none."""
+    config = dataclasses.replace(PLAIN, baseline="instance", episodes_per_instance=2, scale_by_instance=True)
+    episodes = [([total], [0.0]) for total in (1.0, 3.0, 10.0, 50.0, 7.0, 7.0)]
+    found, targets = advantages(experience_of(episodes), config, RewardScale(1.0), 2)
+    np.testing.assert_allclose(found, [-1.0, 1.0, -1.0, 1.0, 0.0, 0.0], rtol=1e-6)
+    np.testing.assert_allclose(targets, [1.0, 3.0, 10.0, 50.0, 7.0, 7.0], rtol=1e-6)
+
+
 def test_running_scale_is_the_standard_deviation_of_all_returns():
     """Batch after batch the divisor is numpy's standard deviation of everything seen, and it survives a resume."""
     rng = np.random.default_rng(0)
