@@ -302,7 +302,8 @@ class TrainConfig(Checked):
         seed: Seeds everything random in the run.
         env: Where the agent acts.
         network: What it is made of.
-        start_from: Weights to begin with in place of random ones: a run folder, a checkpoint, or "pretrained"; "" for none.
+        start_from: Weights to begin with in place of random ones: a run folder, a checkpoint, or "pretrained[/NAME]"; "" for
+            none.
         imitation: First stage: imitate a solver.
         self_labelling: Second stage: imitate the best of its own samples.
         ppo: Third stage: reinforcement learning.

@@ -7,6 +7,7 @@ random  portfolio          uniform choice; the best schedule of all rules
 planner[horizon=5]         a registered policy that plans, searches or remembers, with its options, some of which may be
                            keywords of the environment that it acts in; `*N` with N seeds
 runs/x  pretrained         a trained policy, with the environment's options it was trained with
+pretrained/soc_soc16       one that ships under a name of its own, beside the environment's
 runs/x*32                  the best of 32 schedules: the greedy one and 31 samples at the tuned temperature
 runs/x[search=tree,simulations=16]   tree search that it guides; [search=beam,width=8] a beam, [search=climb] a local
                            search from its samples (makespan.agents.guided)
@@ -283,7 +284,7 @@ def _kind_of(name: str, family: str) -> Kind:
         return "random"
     if name == "portfolio":
         return "portfolio"
-    if name == PRETRAINED or Path(name).exists():
+    if name.partition("/")[0] == PRETRAINED or Path(name).exists():
         return "learned"
     known = [*rules_of(family), *solvers_of(family), *policies_of(family), "random", "portfolio", PRETRAINED]
     parent = Path(name).parent

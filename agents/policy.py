@@ -109,12 +109,13 @@ def load_policy(name: str | Path, env_id: str) -> TrainedPolicy:
     """A trained policy.
 
     Args:
-        name: A run folder, a checkpoint file, or "pretrained" for the one that ships for `env_id`.
+        name: A run folder, a checkpoint file, "pretrained" for the one that ships for `env_id`, or "pretrained/NAME" for
+            another that ships.
         env_id: Where it is to act.
 
     Raises:
         CheckpointError: There is no checkpoint, or it holds no policy.
-        UnknownNameError: Nothing ships for `env_id`.
+        UnknownNameError: Nothing ships for `env_id`, or under that name.
     """
     tensors, meta = _read(name, env_id)
     if "network" not in tensors or "network" not in meta:
@@ -131,8 +132,9 @@ def load_policy(name: str | Path, env_id: str) -> TrainedPolicy:
 
 
 def _read(name: str | Path, env_id: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    if str(name) == "pretrained":
-        return load_checkpoint(pretrained_path(env_id))
+    first, _, own = str(name).partition("/")
+    if first == "pretrained":
+        return load_checkpoint(pretrained_path(own or env_id))
     path = Path(name)
     if not path.is_dir():
         return load_checkpoint(path)

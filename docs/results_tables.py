@@ -253,7 +253,7 @@ def pairs(names: str, *policies: str) -> str:
 def objective(name: str, *columns: str) -> str:
     """Mean objective of each policy on the same instances, and how far it is from the best rule, from a stored evaluation.
 
-    With the column `seconds`, also what each took for an instance.
+    With the column `seconds`, also what each took for an instance; with `against POLICY`, how far it is from that one.
     """
     document = _stored(name)
     meta = document["meta"]
@@ -262,7 +262,7 @@ def objective(name: str, *columns: str) -> str:
         values.setdefault(row["policy"], []).append(row["objective"])
     upper = meta.get("sense") == "max"
     order = sorted(values, key=lambda policy: float(np.mean(values[policy])), reverse=upper)
-    best = _best_rule(document, order)
+    best = columns[columns.index("against") + 1] if "against" in columns else _best_rule(document, order)
     rows = []
     for policy in order:
         mean = mean_ci(values[policy])

@@ -286,6 +286,7 @@ def test_parse_policy():
     exact = parse_policy("exact[time_limit=2.5, proves=false]", "choice")
     assert (exact.kind, exact.options) == ("solver", (("time_limit", 2.5), ("proves", False)))
     assert parse_policy("pretrained*128", "choice").kind == "learned"
+    assert parse_policy("pretrained/soc_soc16", "choice").kind == "learned"
     assert parse_policies(["a=first+cheapest", "first"], "choice")[1] == {"a": ("first", "cheapest")}
     assert len(parse_policies(["exact[time_limit=1]", "first", "first"], "choice")[0]) == 2
 

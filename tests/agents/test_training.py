@@ -140,11 +140,12 @@ def test_an_unfinished_run_is_not_exported(config: TrainConfig, tmp_path: Path):
 
 @pytest.mark.parametrize("name", pretrained_names())
 def test_shipped_weights_are_small(name: str):
-    """Shipped weights take less than a megabyte, and belong to an id that finds them."""
+    """Shipped weights take less than a megabyte, and belong to an id that finds them or bear their preset's name."""
     path = pretrained_path(name)
     assert path.stat().st_size < 1_000_000
     _, meta = load_checkpoint(path)
-    assert pretrained_path(meta["env"]["id"]) == path
+    assert pretrained_path(meta["env"]["id"]) == path or meta["name"] == name
+    assert load_policy(f"pretrained/{name}", meta["env"]["id"]).trained_in == meta["env"]["id"]
 
 
 SHOP_RULES = ("spt", "mwkr", "mopnr", "fdd_mwkr", "spt_twkr")

@@ -20,12 +20,12 @@ from makespan.envs.soc.instance import SocInstance
 from makespan.envs.soc.policies import Pilot
 
 CASES = (
-    ("stf", "top-stream", {"scale": 40.0, "num_jobs": 8, "noise": 0.3}, {}, 0),
-    ("stf", "top-stream", {"scale": 40.0, "num_jobs": 6, "noise": 0.3}, {}, 3),
-    ("heft_ready", "top-stream", {"scale": 60.0, "num_jobs": 8}, {"max_live_jobs": 2, "max_ready": 2}, 0),
-    ("fifo_eft", "soc16-mix", {"scale": 30.0, "num_jobs": 4, "noise": 0.2}, {"mode": "task"}, 0),
-    ("fifo_eft", "top-pss3", {"horizon": 400}, {"mode": "pe"}, 0),
-    ("min_min", "top-stream", {"scale": 50.0, "num_jobs": 6, "horizon": 300}, {}, 0),
+    ("stf", "top-stream", {"scale": 30.0, "num_jobs": 4, "noise": 0.3}, {}, 0),
+    ("stf", "top-stream", {"scale": 30.0, "num_jobs": 3, "noise": 0.3}, {}, 3),
+    ("heft_ready", "top-stream", {"scale": 60.0, "num_jobs": 4}, {"max_live_jobs": 2, "max_ready": 2}, 0),
+    ("fifo_eft", "soc16-mix", {"scale": 30.0, "num_jobs": 3, "noise": 0.2}, {"mode": "task"}, 0),
+    ("fifo_eft", "top-pss3", {"horizon": 200}, {"mode": "pe"}, 0),
+    ("min_min", "top-stream", {"scale": 50.0, "num_jobs": 4, "horizon": 200}, {}, 0),
     ("stf", "layered", {"num_tasks": 8, "num_pes": 3}, {"merge_twins": True}, 1),
 )
 
@@ -106,7 +106,7 @@ def test_rollouts_are_what_an_environment_comes_to(
     compared = 0
     while not engine.outcome.terminated[0]:
         allowed = np.flatnonzero(engine.observation["action_mask"][0]).tolist()
-        if len(played) % 5 == 2:
+        if len(played) % 7 == 2:
             costs = {}
             for action in allowed:
                 found = [cost_of(engine, played, action, rule, s, options) for s in range(samples + 1)]
@@ -124,7 +124,7 @@ def test_rollouts_are_what_an_environment_comes_to(
             assert (best[allowed] == (rollout[allowed] == 0)).all()
         played.append(int(rng.choice(allowed)))
         engine.step(np.array(played[-1:]))
-    assert compared > 20
+    assert compared >= 5
     alone = engine_for(instance, **options)
     for action in played:
         alone.step(np.array([action]))
