@@ -55,7 +55,13 @@ def test_toy_is_solved_by_hand() -> None:
 
 
 @pytest.mark.parametrize(
-    "generator", [GuillotineBuffers(60), GuillotineBuffers(12, horizon=3, units=4), GuillotineBuffers(1)]
+    "generator",
+    [
+        GuillotineBuffers(60),
+        GuillotineBuffers(60, squareness=0.0),
+        GuillotineBuffers(12, horizon=3, units=4),
+        GuillotineBuffers(1),
+    ],
 )
 def test_guillotine_cuts_fill_the_rectangle(generator: GuillotineBuffers) -> None:
     """The parts lie within the capacity without overlap and fill every moment: the capacity is the optimum."""
@@ -75,6 +81,17 @@ def test_guillotine_with_slack() -> None:
     problem, offsets = generator.sample_with_offsets(np.random.default_rng(2))
     assert validate(problem, allocation_schedule(problem, offsets)) <= generator.optimum
     assert 0.7 * generator.optimum - 40 * 1024 <= problem.load.min() < generator.optimum
+
+
+def test_guillotine_parts_without_squareness() -> None:
+    """A coin's cuts leave parts that are far longer than large or far larger than long; squarer ones leave them less so."""
+    spread = []
+    for squareness in (0.0, 1.0, 4.0):
+        generator = GuillotineBuffers(100, horizon=512, squareness=squareness)
+        problems = [generator.sample(np.random.default_rng(seed)) for seed in range(5)]
+        shape = [np.log((p.upper - p.lower) / 512) - np.log(p.size / generator.optimum) for p in problems]
+        spread.append(np.concatenate(shape).std())
+    assert spread[0] > 1.1 * spread[1] > 1.1 * 1.1 * spread[2]
 
 
 def test_unet_skips_live_until_the_decoder() -> None:
@@ -106,6 +123,7 @@ def test_random_programs_and_tiles() -> None:
         (lambda: RandomProgram(max_lag=32), "max_lag: 32"),
         (lambda: UNetBuffers(levels=4, top_units=8), "top_units: 8"),
         (lambda: GuillotineBuffers(99, horizon=3, units=4), "num_buffers: 99; expected 1..12"),
+        (lambda: GuillotineBuffers(squareness=-1.0), "squareness: -1.0; expected 0..4"),
         (lambda: TiledBuffers(noise=2.0), "noise: 2.0"),
         (lambda: FixedProblems(()), "empty"),
     ],
