@@ -82,7 +82,8 @@ def cost_of(
     instance = engine.loaded[0]
     assert instance is not None
     known = known_to(engine, instance)
-    twin = engine_for(known, **options)
+    twin = engine_for(instance, **options)
+    twin.load(0, known)
     for one in [*played, action]:
         if not twin.observation["action_mask"][0, one]:
             return None  # a wait that nothing known would end
