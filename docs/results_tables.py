@@ -379,15 +379,25 @@ TOTALS: Final = frozenset({"total tardiness", "total weighted tardiness", "profi
 
 
 def summary() -> str:
-    """The agents that ship against the best rule and the best solver of each problem, from the stored evaluations."""
-    header = ("problem", "instances", "objective, better is", "best rule or planner")
-    rows = [_summary_of(*entry) for entry in SUMMARY]
-    note = (
-        "Mean change of the objective against the best rule or planner on the same instances, % [95 % bootstrap interval over "
-        "instances] (of tardiness and profit, which may be next to nothing: change of the mean); one training seed each. "
-        "Commands and rows: the families' pages and `benchmarks/results/`."
+    """The agents that ship against the best rule, planner and solver of each problem, from the stored evaluations."""
+    header = (
+        *(
+            "problem",
+            "instances",
+            "objective, better is",
+            "best rule",
+            "agent, one shot",
+            "agent, samples or search",
+        ),
+        *("solver", "agent, one shot, against the best planner"),
     )
-    return f"{table((*header, 'agent, one shot', 'agent, samples or search', 'solver'), rows)}\n\n{note}"
+    note = (
+        "Mean change of the objective against the best rule on the same instances, in the last column against the best planner "
+        "(a policy that plans or plays rules out before it decides), % [95 % bootstrap interval over instances] (of tardiness and "
+        "profit, which may be next to nothing: change of the mean); one training seed each. Commands and rows: the families' "
+        "pages and `benchmarks/results/`."
+    )
+    return f"{table(header, [_summary_of(*entry) for entry in SUMMARY])}\n\n{note}"
 
 
 def _summary_of(problem: str, instances: str, rule: str, names: Sequence[str]) -> list[str]:
@@ -401,29 +411,37 @@ def _summary_of(problem: str, instances: str, rule: str, names: Sequence[str]) -
     mean = {policy: sign * float(np.mean(list(own.values()))) for policy, own in values.items()}
     best = {"rule": rule} if rule else {}
     for one in (one for document in documents for one in document["meta"]["policies"]):
-        policy, kind = one["policy"], "rule" if one["kind"] == "policy" else one["kind"]
+        policy, kind = one["policy"], one["kind"]
         if one["samples"] > 1 or "search=" in policy:
             kind += ", searching"
         if kind not in best or (mean[policy] < mean[best[kind]] and not (rule and kind == "rule")):
             best[kind] = policy
-    reference = values[best["rule"]]
-    average = float(np.mean(list(reference.values())))
-    cells = []
-    for kind in ("learned", "learned, searching", "solver"):
-        if kind not in best or best[kind] == rule:
-            cells.append("-")
-            continue
-        own = values[best[kind]]
-        change = mean_ci(
-            [
-                100.0 * (own[name] - theirs) / (average if meta["objective"] in TOTALS else theirs)
-                for name, theirs in reference.items()
-            ]
-        )
-        shown = "" if kind == "learned" else f"`{best[kind].replace('pretrained', '')}` "
-        cells.append(f"{shown}{change.estimate:+.1f} [{change.low:+.1f}, {change.high:+.1f}]")
-    aim = "higher" if sign < 0 else "lower"
-    return [problem, instances, f"{meta['objective']}, {aim}", f"`{best['rule']}`", *cells]
+
+    def change(kind: str, reference: str, shown: str = "") -> str:
+        if kind not in best or reference not in best or best[kind] == best[reference]:
+            return "-"
+        own, theirs = values[best[kind]], values[best[reference]]
+        average = float(np.mean(list(theirs.values())))
+        total = meta["objective"] in TOTALS
+        parts = [100.0 * (own[name] - base) / (average if total else base) for name, base in theirs.items()]
+        interval = mean_ci(parts)
+        return f"{shown}{interval.estimate:+.1f} [{interval.low:+.1f}, {interval.high:+.1f}]"
+
+    def name_of(kind: str) -> str:
+        return f"`{best[kind].replace('pretrained', '')}` " if kind in best else ""
+
+    return [
+        *(
+            problem,
+            instances,
+            f"{meta['objective']}, {'higher' if sign < 0 else 'lower'}",
+            f"`{best['rule']}`",
+        ),
+        change("learned", "rule"),
+        change("learned, searching", "rule", name_of("learned, searching")),
+        change("solver", "rule", name_of("solver")),
+        change("learned", "policy", name_of("policy")),
+    ]
 
 
 def _stored(name: str) -> dict[str, Any]:
