@@ -393,8 +393,8 @@ def summary() -> str:
     )
     note = (
         "Mean change of the objective against the best rule on the same instances, in the last column against the best planner "
-        "(a policy that plans or plays rules out before it decides), % [95 % bootstrap interval over instances] (of tardiness and "
-        "profit, which may be next to nothing: change of the mean); one training seed each. Commands and rows: the families' "
+        "(a policy that plans, or plays rules out before it decides), % [95 % bootstrap interval over instances] (of tardiness "
+        "and profit, which may be next to nothing: change of the mean); one training seed each. Commands and rows: the families' "
         "pages and `benchmarks/results/`."
     )
     return f"{table(header, [_summary_of(*entry) for entry in SUMMARY])}\n\n{note}"
