@@ -49,6 +49,7 @@ from makespan.envs.soc.stepping import (
     clear_batch,
     load_batch,
     make_batch,
+    roll_out_batch,
     run_batch,
 )
 
@@ -197,7 +198,7 @@ class SocEngine(SlotEngine):
         """Start `instance` in a slot. Raises `InvalidInstanceError` if it is larger than the engine."""
         self._put(slot, instance)
         clear_batch(self._batch, slot)
-        run_batch(self._batch, _NONE, slot, True)
+        self._run(_NONE, slot, begins=True)
 
     def _put(self, slot: int, instance: SocInstance) -> None:
         size, own = self._size, SocSize.of(instance)
@@ -231,7 +232,12 @@ class SocEngine(SlotEngine):
 
     def step(self, actions: NDArray[np.int64]) -> None:
         """Take one decision in each slot (B,); actions must be allowed, negative ones leave a slot untouched."""
-        run_batch(self._batch, actions, 0, False)
+        self._run(actions, 0, begins=False)
+
+    def _run(self, actions: NDArray[np.int64], first: int, *, begins: bool) -> None:
+        run_batch(self._batch, actions, first, begins)
+        if self._settings.observe and self._settings.rollout >= 0:
+            roll_out_batch(self._batch, actions, first, begins)
 
     def objective(self, slot: int) -> float:
         """The instance's objective so far; once the run has ended, its value."""

@@ -91,9 +91,7 @@ def _pay(socs: Socs, outcome: Outcome, b: int) -> None:
 
 
 @borrowing_kernel
-def _step_slot(
-    socs: Socs, spare: Socs, graph: Graph, outcome: Outcome, settings: Settings, b: int, action: int
-) -> None:
+def _step_slot(socs: Socs, graph: Graph, outcome: Outcome, settings: Settings, b: int, action: int) -> None:
     """Take an action (negative: none, an empty system starts), and go on to the next decision or the end."""
     clock, begins = socs.clock, action < 0
     while True:
@@ -115,17 +113,6 @@ def _step_slot(
         estimate(socs, graph, b)
         write_graph(socs, graph, b)
         write_candidates(socs, graph, b, settings.mode, settings.with_defer)
-        if settings.rollout >= 0:
-            write_rollouts(
-                socs,
-                spare,
-                graph,
-                b,
-                settings.mode,
-                settings.with_defer,
-                settings.rollout,
-                settings.samples,
-            )
     outcome.terminated[b] = clock[b, ENDED] > 0
     in_system = clock[b, ARRIVED] - clock[b, DONE_JOBS]
     outcome.truncated[b] = not clock[b, ENDED] and 0 < settings.most_jobs < in_system
@@ -178,14 +165,31 @@ def run_batch(batch: Batch, actions: I64, first: int, begins: bool) -> None:
 
     A negative action leaves its slot as it is, with reward 0.
     """
-    socs, spare, graph = batch.socs, batch.spare, batch.graph
-    outcome, settings = batch.outcome, batch.settings
+    socs, graph, outcome, settings = batch.socs, batch.graph, batch.outcome, batch.settings
     for i in range(actions.size):
         b = first + i
         if begins or actions[i] >= 0:
-            _step_slot(socs, spare, graph, outcome, settings, b, actions[i])
+            _step_slot(socs, graph, outcome, settings, b, actions[i])
         else:
             outcome.reward[b] = outcome.elapsed[b] = 0.0
+
+
+@kernel
+def roll_out_batch(batch: Batch, actions: I64, first: int, begins: bool) -> None:
+    """Play out the candidates of the slots that `run_batch` has just stepped; a kernel of its own, for few ever need it."""
+    socs, spare, graph, settings = batch.socs, batch.spare, batch.graph, batch.settings
+    for i in range(actions.size):
+        if begins or actions[i] >= 0:
+            write_rollouts(
+                socs,
+                spare,
+                graph,
+                first + i,
+                settings.mode,
+                settings.with_defer,
+                settings.rollout,
+                settings.samples,
+            )
 
 
 @kernel
