@@ -169,21 +169,32 @@ def gap(name: str) -> str:
 
 
 def across(*labelled: str) -> str:
-    """The learned policy against the best rule of each of several stored evaluations, given as `label=name`."""
-    rows = []
+    """The learned policy against the best rule, and the best planner, of several stored evaluations given as `label=name`."""
+    rows, planned = [], False
     for label, _, name in (one.partition("=") for one in labelled):
         document = _stored(name)
         values: dict[str, list[float]] = {}
         for row in document["rows"]:
             values.setdefault(row["policy"], []).append(row["objective"])
-        best = _best_rule(document, sorted(values, key=lambda policy: float(np.mean(values[policy]))))
-        own = next(one["policy"] for one in document["meta"]["policies"] if one["kind"] == "learned")
-        ratio = 100.0 * (np.array(values[own]) / np.array(values[best]) - 1.0)
-        cells = [f"{np.mean(values[own]):.1f}", f"`{best}`", f"{np.mean(values[best]):.1f}"]
-        rows.append([label, *cells, _signed(mean_ci(ratio)), f"{(ratio < 0.0).sum()} of {ratio.size}"])
-    header = ("", f"`{own}`", "best rule", "the rule's", "difference, %", "better on")
+        kinds = {one["policy"]: one["kind"] for one in document["meta"]["policies"]}
+        order = sorted(values, key=lambda policy: float(np.mean(values[policy])))
+        own = next(policy for policy in order if kinds[policy] == "learned")
+        cells = [label, f"{np.mean(values[own]):.1f}"]
+        for kind in ("rule", "policy"):
+            best = next((policy for policy in order if kinds[policy] == kind), None)
+            if best is None:
+                cells += ["-", "-"]
+                continue
+            planned |= kind == "policy"
+            ratio = 100.0 * (np.array(values[own]) / np.array(values[best]) - 1.0)
+            better = f"better on {(ratio < 0.0).sum()} of {ratio.size}"
+            cells += [f"`{best}` {np.mean(values[best]):.1f}", f"{_signed(mean_ci(ratio))}, {better}"]
+        rows.append(cells)
+    header = ["", f"`{own}`", "best rule", "against it, %", "best planner", "against it, %"]
+    if not planned:
+        header, rows = header[:4], [cells[:4] for cells in rows]
     what = f"Mean {document['meta']['objective']} and mean difference in pairs [95 % bootstrap interval over instances]"
-    return f"{table(header, rows)}\n\n{what}; each row has the rule that was best there. Last row: {_provenance(document)}"
+    return f"{table(header, rows)}\n\n{what}; each row has those that were best there. Last row: {_provenance(document)}"
 
 
 def _best_rule(document: Mapping[str, Any], order: Sequence[str]) -> str:
