@@ -12,8 +12,8 @@ import pytest
 
 from makespan.envs.core.errors import InvalidScheduleError
 from makespan.envs.core.schedule import Schedule
-from makespan.envs.jobshop.constructive import dispatch
 from makespan.envs.jobshop.instance import ShopInstance
+from makespan.envs.jobshop.rollout import first_schedule
 from makespan.envs.jobshop.validator import lower_bound, validate
 
 # Two jobs on three machines, the second job released at 2; optimal schedule by hand, makespan 9:
@@ -158,4 +158,4 @@ def test_lower_bound_never_exceeds_a_schedule() -> None:
             for _ in range(3)
         ]
         shop = ShopInstance.from_alternatives(jobs, num_machines=3, release=rng.integers(0, 5, 3).tolist())
-        assert lower_bound(shop) <= validate(shop, dispatch(shop))
+        assert lower_bound(shop) <= validate(shop, first_schedule(shop))
