@@ -186,7 +186,7 @@ class Evaluation:
             "summary": list(map(asdict, self.summary)),
             "meta": meta,
         }
-        return _lines(document) + "\n"
+        return json_lines(document) + "\n"
 
     def to_csv(self) -> str:
         """The rows as CSV with a header; empty where JSON has null."""
@@ -368,10 +368,12 @@ def _mean(values: NDArray[np.float64]) -> float:
     return float(finite.mean()) if finite.size else math.nan
 
 
-def _lines(value: Json) -> str:
+def json_lines(value: Json) -> str:
     """JSON with a line for each key of a mapping that holds more mappings, and for each of these."""
     if isinstance(value, Mapping) and any(isinstance(one, list | dict) for one in value.values()):
-        return "{\n" + ",\n".join(f"{json.dumps(key)}: {_lines(one)}" for key, one in value.items()) + "\n}"
+        return (
+            "{\n" + ",\n".join(f"{json.dumps(key)}: {json_lines(one)}" for key, one in value.items()) + "\n}"
+        )
     if isinstance(value, list) and value and isinstance(value[0], Mapping):
         return "[\n" + ",\n".join(json.dumps(one, allow_nan=False) for one in value) + "\n]"
     return json.dumps(value, allow_nan=False)

@@ -9,7 +9,6 @@ and the routes are left out, as their number would make it several times as long
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import time
@@ -28,7 +27,9 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepR
 
 from makespan.agents.batch import network_columns
 from makespan.agents.bench import commit_of_checkout
+from makespan.agents.results import json_lines
 from makespan.agents.vector import SB3VecEnv, make_sb3_vec_env
+from makespan.envs.core.files import write_atomically
 from makespan.envs.core.graph import GraphSchema, Observation
 from makespan.envs.core.policy import Policy, rule_policy
 from makespan.envs.fleet.benchmark import NUM_DAYS, load_instance
@@ -133,7 +134,7 @@ def main() -> None:
             "training_cpu_seconds": round(seconds),
             "machine": {"cpu_count": os.cpu_count()},
         }
-        arguments.json.write_text(json.dumps({"rows": rows, "meta": meta}, indent=1) + "\n", encoding="utf-8")
+        write_atomically(arguments.json, json_lines({"rows": rows, "meta": meta}) + "\n")
 
 
 if __name__ == "__main__":

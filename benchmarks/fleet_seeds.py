@@ -8,7 +8,6 @@ A RUN is a run folder of `makespan train`, or `pretrained`, the run with seed 1.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Callable
@@ -22,7 +21,9 @@ from fleet_mlp_ppo import ENV_ID, play
 
 from makespan.agents.bench import commit_of_checkout
 from makespan.agents.policy import load_policy
+from makespan.agents.results import json_lines
 from makespan.agents.run_folder import RunFolder
+from makespan.envs.core.files import write_atomically
 from makespan.envs.core.graph import GraphSchema
 from makespan.envs.core.policy import Policy, rule_policy
 from makespan.envs.fleet.family import FLEET
@@ -71,7 +72,7 @@ def main() -> None:
             "commit": commit_of_checkout(),
             "machine": {"cpu_count": os.cpu_count()},
         }
-        arguments.json.write_text(json.dumps({"rows": rows, "meta": meta}, indent=1) + "\n", encoding="utf-8")
+        write_atomically(arguments.json, json_lines({"rows": rows, "meta": meta}) + "\n")
 
 
 if __name__ == "__main__":
