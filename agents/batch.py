@@ -2,24 +2,23 @@
 
 The network reads a decision in two parts. An `InstanceBatch` holds whole graphs, down to every task; it is encoded
 once per instance (or once per decision, if the encoder is asked to see dynamic task features). A `DecisionBatch` holds
-what changes with every decision: the nodes above the tasks, the frontier, and the candidates. `memory_graph` says
-which graph of the instance batch each decision belongs to, so that many decisions share one encoding.
-
-Where nodes come and go (`NodeType.sparse`), rows that are empty are left out and the others renumbered; such graphs
-are encoded once per decision.
+what changes with every decision: the nodes above the tasks, the frontier, and the candidates. Many decisions may share
+one encoding. `GraphReader` makes both of observations.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from makespan.agents.batch_kernels import composed, wanted_rows
+from makespan.agents.messages import Relation, Side, Spans
 from makespan.envs.core.graph import EdgeType, Feature, GraphSchema, NodeType
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -27,17 +26,20 @@ Arrays = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Nodes:
-    """The nodes of one type in a batch of graphs.
-
-    Attributes:
-        x: (n, F) features.
-        graph: (n,) graph each node belongs to.
-        first: (B,) number of the first node of each graph.
-    """
+    """The nodes of one type in a batch of graphs: (n, F) features, and which rows are whose."""
 
     x: Tensor
-    graph: Tensor
-    first: Tensor
+    spans: Spans
+
+    @property
+    def graph(self) -> Tensor:
+        """(n,) graph each node belongs to."""
+        return self.spans.graph
+
+    @property
+    def first(self) -> Tensor:
+        """(B,) number of the first node of each graph."""
+        return self.spans.first
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +51,98 @@ class Edges:
     x: Tensor
 
 
+class Encoded(Protocol):
+    """What decisions point into: an `InstanceBatch`, or the memory made of one."""
+
+    @property
+    def first(self) -> dict[str, Tensor]:
+        """By node type, (B,) number of the first node of each graph."""
+        ...
+
+    @property
+    def edges(self) -> dict[str, Edges]:
+        """By edge type, in the order of their sources."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class InstanceBatch:
-    """Whole graphs: nodes by type (the system left out), the edges that the deep encoder reads, and each node's parent."""
+    """Whole graphs.
+
+    Attributes:
+        nodes: By type, the system left out.
+        edges: By type, what the deep encoder reads, in the order of their sources.
+        relations: The same edges, ready for sums.
+        parents: By child type, (n,) number of the parent among the parent type's nodes.
+        kin: By child type, children and parents, ready for sums.
+        num_graphs: Number of graphs.
+    """
 
     nodes: dict[str, Nodes]
     edges: dict[str, Edges]
-    parents: dict[str, Tensor]  # (n,) number of the parent among the parent type's nodes
+    relations: dict[str, Relation]
+    parents: dict[str, Tensor]
+    kin: dict[str, Relation]
     num_graphs: int
+
+    @classmethod
+    def of(
+        cls,
+        schema: GraphSchema,
+        nodes: dict[str, Nodes],
+        edges: dict[str, Edges],
+        parents: dict[str, Tensor],
+        num_graphs: int,
+    ) -> InstanceBatch:
+        """Whole graphs, with the relations that follow."""
+        size = {name: len(own.x) for name, own in nodes.items()}
+        relations = {}
+        for edge in schema.edges:
+            if edge.name in edges:
+                own = edges[edge.name]
+                ends = own.source.numpy(), own.target.numpy()
+                relations[edge.name] = Relation.of(*ends, size[edge.source], size[edge.target])
+        kin = {
+            child: Relation.of(np.arange(size[child]), parents[child].numpy(), size[child], size[parent])
+            for child, parent in parents_of(schema).items()
+        }
+        return cls(nodes, edges, relations, parents, kin, num_graphs)
+
+    @property
+    def first(self) -> dict[str, Tensor]:
+        """By type, (B,) number of the first node of each graph."""
+        return {name: own.first for name, own in self.nodes.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Upper nodes (p,) that a frontier edge and an edge of its task join.
+
+    Attributes:
+        relation: From nodes of the frontier's type to nodes of the other type.
+        frontier: (p,) number of the frontier edge.
+        edge: (p,) number of the task's edge, in what the decision points into.
+    """
+
+    relation: Relation
+    frontier: Tensor
+    edge: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Pointers:
+    """Rows (C,) that candidates point at, -1 for none, and whether all of them point at one."""
+
+    row: Tensor
+    all_point: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The rows (k,) of a task type that decisions point at, and the place (n,) of each row among them."""
+
+    rows: Tensor
+    place: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,26 +151,37 @@ class DecisionBatch:
 
     Attributes:
         nodes: By type, the task types left out.
-        memory: By type, (n,) row of the instance batch that each node stands for.
-        frontier: Dynamic edges from nodes here to task rows of the instance batch.
+        memory: By type, (n,) row of the instance batch that each node stands for; left out where these are the same rows.
+        frontier: Dynamic edges from nodes here to task rows of the instance batch, in the order of those nodes.
+        leads: The same edges as the nodes here have them.
+        pairs: By the names of a frontier and a deep edge type.
         candidate_x: (C, F) network features.
-        candidate_nodes: By node type, (C,) row the candidate points at (task rows of the instance batch, other nodes'
-            rows here), -1 for none.
-        candidate_graph: (C,) decision each candidate belongs to.
-        candidate_slot: (C,) its action number.
+        candidate_nodes: By node type, what the candidates point at (task rows of the instance batch, other nodes' rows
+            here).
+        candidates: Which candidates are whose.
+        candidate_slot: (C,) action number of each candidate.
         critic_x: (B, F) what only the critic may read, or None.
+        wanted: By task type, where every decision has an encoding of its own, of which it needs these rows only.
         num_graphs: Number B of decisions.
     """
 
     nodes: dict[str, Nodes]
     memory: dict[str, Tensor]
     frontier: dict[str, Edges]
+    leads: dict[str, Side]
+    pairs: dict[tuple[str, str], Pairs]
     candidate_x: Tensor
-    candidate_nodes: dict[str, Tensor]
-    candidate_graph: Tensor
+    candidate_nodes: dict[str, Pointers]
+    candidates: Spans
     candidate_slot: Tensor
     critic_x: Tensor | None
+    wanted: dict[str, Wanted]
     num_graphs: int
+
+    @property
+    def candidate_graph(self) -> Tensor:
+        """(C,) decision each candidate belongs to."""
+        return self.candidates.graph
 
 
 def network_columns(features: tuple[Feature, ...], *, static_only: bool = False) -> list[int]:
@@ -147,149 +244,67 @@ def changing_parts(schema: GraphSchema) -> list[str]:
     return [node.name for node in schema.nodes if node.sparse] + edges
 
 
-def instance_batch(schema: GraphSchema, observation: Arrays, *, static_only: bool) -> InstanceBatch:
-    """The whole graphs of a batch of observations (leading axis B)."""
-    types = [node for node in schema.nodes if node.level != "system"]
-    places = {node.name: _Places.of(node, observation) for node in types}
-    nodes = {
-        node.name: _nodes(node, observation, places[node.name], static_only=static_only) for node in types
+def composed_edges(schema: GraphSchema, *, static_only: bool) -> list[tuple[EdgeType, EdgeType]]:
+    """Frontier edges (job -> task) with the deep edges (task -> resource) that they compose with to (job, resource) pairs."""
+    upper = {node.name for node in upper_types(schema) if node.level != "system"}
+    return [
+        (frontier, edge)
+        for frontier in frontier_edges(schema)
+        for edge in deep_edges(schema, static_only=static_only)
+        if edge.source == frontier.target and edge.target in upper
+    ]
+
+
+def leads_of(
+    schema: GraphSchema, frontier: Mapping[str, Edges], nodes: Mapping[str, Nodes]
+) -> dict[str, Side]:
+    """Frontier edges as the nodes above the tasks have them."""
+    return {
+        edge.name: Side.of(
+            frontier[edge.name].source.numpy(), frontier[edge.name].target.numpy(), len(nodes[edge.source].x)
+        )
+        for edge in frontier_edges(schema)
     }
-    edges = {}
-    for edge in deep_edges(schema, static_only=static_only):
-        source, target = places[edge.source], places[edge.target]
-        ends = nodes[edge.source].first, nodes[edge.target].first
-        edges[edge.name] = _edges(edge, observation, source, target, *ends)
-    parents = {}
-    for name, parent in parents_of(schema).items():
-        graph = nodes[name].graph
-        number = places[parent].number(graph.numpy(), places[name].cut(observation[f"{name}_parent"]))
-        parents[name] = torch.from_numpy(number) + nodes[parent].first[graph]
-    return InstanceBatch(nodes, edges, parents, len(observation["action_mask"]))
 
 
-def decision_batch(
-    schema: GraphSchema,
-    observation: Arrays,
-    memory_first: Mapping[str, Tensor],
-    memory_graph: Tensor | None = None,
-) -> DecisionBatch:
-    """The decisions of a batch of observations (leading axis B).
+def pairs_of(
+    composed_types: list[tuple[EdgeType, EdgeType]],
+    frontier: Mapping[str, Edges],
+    nodes: Mapping[str, Nodes],
+    encoded: Encoded,
+    shift: Mapping[str, Tensor],
+) -> dict[tuple[str, str], Pairs]:
+    """Frontier edges followed by the edges that leave their tasks.
 
     Args:
-        schema: The family's schema.
-        observation: Batched observations.
-        memory_first: `first` of each node type in the instance batch.
-        memory_graph: (B,) graph of the instance batch for each decision; default: one each, in order.
+        composed_types: As `composed_edges` lists them.
+        frontier: Of the decisions.
+        nodes: Of the decisions.
+        encoded: What the decisions point into.
+        shift: By node type, (B,) first row in `encoded` of each decision less its first row in `nodes`.
     """
-    num_graphs = len(observation["action_mask"])
-    graph = torch.arange(num_graphs) if memory_graph is None else memory_graph
-    places = {node.name: _Places.of(node, observation) for node in schema.nodes}
-    nodes, memory = {}, {}
-    for node in upper_types(schema):
-        nodes[node.name] = own = _nodes(node, observation, places[node.name], static_only=False)
-        if node.level != "system":
-            local = torch.arange(own.graph.numel()) - own.first[own.graph]
-            memory[node.name] = memory_first[node.name][graph[own.graph]] + local
-    frontier = {}
-    for edge in frontier_edges(schema):
-        source, target = places[edge.source], places[edge.target]
-        ends = nodes[edge.source].first, memory_first[edge.target][graph]
-        frontier[edge.name] = _edges(edge, observation, source, target, *ends)
-    batch_row, slot = np.nonzero(observation["action_mask"])
-    candidate_graph = torch.from_numpy(batch_row)
-    columns = network_columns(schema.candidates.features)
-    pointers = observation["candidate_index"][batch_row, slot].astype(np.int64)  # (C, k)
-    pointed = {}
-    for column, name in enumerate(schema.candidates.points_at):
-        first = nodes[name].first if name in nodes else memory_first[name][graph]
-        local = torch.from_numpy(places[name].number(batch_row, pointers[:, column]))
-        pointed[name] = torch.where(local >= 0, local + first[candidate_graph], -1)
-    critic = torch.from_numpy(np.asarray(observation["critic_x"])) if schema.critic_features else None
-    return DecisionBatch(
-        nodes,
-        memory,
-        frontier,
-        torch.from_numpy(observation["candidate_x"][batch_row, slot][:, columns]),
-        pointed,
-        candidate_graph,
-        torch.from_numpy(slot),
-        critic,
-        num_graphs,
-    )
+    pairs = {}
+    for first, second in composed_types:
+        ends, deep = frontier[first.name], encoded.edges[second.name]
+        back = -shift[second.target][nodes[first.source].graph[ends.source]]
+        arrays = [t.numpy() for t in (ends.source, ends.target, deep.source, deep.target, back)]
+        source, target, own, edge = composed(*arrays)
+        relation = Relation.of(source, target, len(nodes[first.source].x), len(nodes[second.target].x))
+        pairs[first.name, second.name] = Pairs(relation, torch.from_numpy(own), torch.from_numpy(edge))
+    return pairs
 
 
-@dataclass(frozen=True, slots=True)
-class _Places:
-    """Which rows of a padded node type are there, in each graph.
-
-    Attributes:
-        counts: (B,) nodes that are there.
-        present: (B, n) which rows those are; None where they are the first ones.
-        numbers: (B, n + 1) new number of each row, -1 for empty rows and for the pointer -1; None likewise.
-    """
-
-    counts: NDArray[np.int64]
-    present: NDArray[np.bool_] | None = None
-    numbers: NDArray[np.int64] | None = None
-
-    @classmethod
-    def of(cls, node: NodeType, observation: Arrays) -> _Places:
-        counts = np.asarray(observation[f"{node.name}_count"])[:, 0].astype(np.int64)
-        if not node.sparse:
-            return cls(counts)
-        mask = np.asarray(observation[f"{node.name}_mask"]) > 0
-        present = mask & (np.arange(mask.shape[1]) < counts[:, None])
-        numbers = np.full((len(mask), mask.shape[1] + 1), -1)
-        numbers[:, :-1] = np.where(present, np.cumsum(present, axis=1) - 1, -1)
-        return cls(present.sum(axis=1), present, numbers)
-
-    def cut(self, array: NDArray[Any]) -> NDArray[Any]:
-        """Rows (B, n, ...) that are there, flattened to (sum of counts, ...)."""
-        array = np.asarray(array)
-        if self.present is not None:
-            return array[self.present]
-        if (self.counts == array.shape[1]).all():
-            return array.reshape(-1, *array.shape[2:])
-        return array[np.arange(array.shape[1]) < self.counts[:, None]]
-
-    def number(self, graph: NDArray[np.int64], rows: NDArray[Any]) -> NDArray[np.int64]:
-        """New numbers (m,) of old rows (m,) in graphs (m,)."""
-        rows = rows.astype(np.int64)
-        return rows if self.numbers is None else self.numbers[graph, rows]
-
-
-def _nodes(node: NodeType, observation: Arrays, places: _Places, *, static_only: bool) -> Nodes:
-    columns = network_columns(node.features, static_only=static_only)
-    x = places.cut(observation[f"{node.name}_x"])
-    if len(columns) < x.shape[1]:
-        x = x[:, columns]
-    sizes = torch.from_numpy(places.counts)
-    first = torch.cumsum(sizes, 0) - sizes
-    graph = torch.repeat_interleave(torch.arange(len(sizes)), sizes)
-    return Nodes(torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32)), graph, first)
-
-
-def _edges(
-    edge: EdgeType,
-    observation: Arrays,
-    source_places: _Places,
-    target_places: _Places,
-    source_first: Tensor,
-    target_first: Tensor,
-) -> Edges:
-    """The used edges of a type, in the order of their sources where that order is not the given one already."""
-    index = np.asarray(observation[f"{edge.name}_index"])
-    graph, column = np.nonzero(index[:, 0] >= 0)
-    rows = torch.from_numpy(graph)
-    source = torch.from_numpy(source_places.number(graph, index[graph, 0, column])) + source_first[rows]
-    target = torch.from_numpy(target_places.number(graph, index[graph, 1, column])) + target_first[rows]
-    columns = network_columns(edge.features)
-    if columns:
-        features = np.asarray(observation[f"{edge.name}_x"])[graph, column][:, columns]
-        x = torch.from_numpy(np.ascontiguousarray(features, dtype=np.float32))
-    else:
-        x = torch.zeros(source.numel(), 0)
-    if not edge.static and bool((source[1:] < source[:-1]).any()):  # slots are filled in any order
-        order = torch.argsort(source, stable=True)
-        source, target, x = source[order], target[order], x[order]
-    return Edges(source, target, x)
+def wanted_of(
+    schema: GraphSchema,
+    instances: InstanceBatch,
+    pointed: Mapping[str, Pointers],
+    frontier: Mapping[str, Edges],
+) -> dict[str, Wanted]:
+    """The tasks that candidates or frontier edges point at."""
+    wanted = {}
+    for node in task_types(schema):
+        ends = [frontier[edge.name].target for edge in frontier_edges(schema) if edge.target == node.name]
+        index = torch.cat([*ends, *(own.row for name, own in pointed.items() if name == node.name)])
+        rows = wanted_rows(len(instances.nodes[node.name].x), index.numpy())
+        wanted[node.name] = Wanted(*map(torch.from_numpy, rows))
+    return wanted

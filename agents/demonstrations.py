@@ -15,9 +15,10 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
-from makespan.agents.batch import DecisionBatch, InstanceBatch, decision_batch, instance_batch
+from makespan.agents.batch import DecisionBatch, InstanceBatch
 from makespan.agents.config import Options
 from makespan.agents.graph_store import GraphStore
+from makespan.agents.reader import GraphReader
 from makespan.envs.core.errors import MakespanError
 from makespan.envs.core.graph import GraphSchema, Observation
 from makespan.envs.core.policy import Policy
@@ -113,6 +114,7 @@ class Recorder:
     def __init__(self, schema: GraphSchema, encode: str, start: Observation) -> None:
         self.schema = schema
         self.by_step = encode == "step"
+        self._reader = GraphReader(schema, static_only=not self.by_step)
         self.num_instances = len(start["action_mask"])
         self._start = {} if self.by_step else {key: array.copy() for key, array in start.items()}
         self._keys = [] if self.by_step else decision_keys(schema)
@@ -125,9 +127,7 @@ class Recorder:
         """Keep what some slots show, before the next step overwrites it."""
         if self.by_step:
             shown = {key: array[slots] for key, array in observation.items()}
-            instances = instance_batch(self.schema, shown, static_only=False)
-            first = {name: nodes.first for name, nodes in instances.nodes.items()}
-            self.see_graphs(instances, decision_batch(self.schema, shown, first), slots)
+            self.see_graphs(*self._reader.both(shown), slots)
         else:
             self._kept.append({key: observation[key][slots] for key in self._keys})
             self._slots.append(slots)

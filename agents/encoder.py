@@ -9,50 +9,79 @@ weights transfer across sizes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
-from torch_geometric.utils import scatter
 
 from makespan.agents.batch import (
     DecisionBatch,
     Edges,
     InstanceBatch,
+    Wanted,
+    composed_edges,
     deep_edges,
     frontier_edges,
     network_columns,
     parents_of,
     upper_types,
 )
-from makespan.agents.temporal import TemporalEncoder, temporal_encoders
+from makespan.agents.messages import Relation, pool
+from makespan.agents.temporal import SeriesTable, TemporalEncoder, temporal_encoders
 from makespan.envs.core.graph import EdgeType, GraphSchema, NodeType
 
 
-def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+class Mlp(nn.Sequential):
     """Two linear layers around a SiLU."""
-    return nn.Sequential(nn.Linear(inputs, hidden), nn.SiLU(), nn.Linear(hidden, outputs))
 
+    def __init__(self, inputs: int, hidden: int, outputs: int) -> None:
+        super().__init__(nn.Linear(inputs, hidden), nn.SiLU(), nn.Linear(hidden, outputs))
 
-def mean_to(x: Tensor, index: Tensor, size: int) -> Tensor:
-    """Mean of rows by target: (E, d), (E,) -> (size, d), zero where nothing arrives."""
-    mean: Tensor = scatter(x, index, dim=0, dim_size=size, reduce="mean")
-    return mean
+    def forward(self, x: Tensor, shared: Tensor | None = None, owner: Tensor | None = None) -> Tensor:
+        """Of the columns of `x` followed by the rows `owner` of `shared`, if there are any.
 
+        What many rows share enters the first layer once. The layers are called by their weights: for a single decision,
+        calling them as modules would take as long as what they do.
 
-def pool(x: Tensor, graph: Tensor, size: int) -> Tensor:
-    """Mean and maximum of rows by graph: (n, d), (n,) -> (size, 2 d)."""
-    maximum: Tensor = scatter(x, graph, dim=0, dim_size=size, reduce="max")
-    return torch.cat([mean_to(x, graph, size), maximum], dim=-1)
+        Shapes:
+            x: (n, inputs), or the first columns of that. shared: (m, the other columns). owner: (n,). Returns (n, outputs).
+        """
+        first, _, last = self
+        assert isinstance(first, nn.Linear)
+        assert isinstance(last, nn.Linear)
+        weight, bias = first.weight, first.bias
+        if shared is None or owner is None:
+            hidden = F.linear(x, weight, bias)
+        else:
+            columns = x.shape[-1]
+            common = F.linear(shared, weight[:, columns:], bias)
+            hidden = F.linear(x, weight[:, :columns]) + common.index_select(0, owner)
+        return F.linear(F.silu(hidden), last.weight, last.bias)
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Embeddings of an instance batch: by node type (n, d), and where each graph's rows begin."""
+    """Embeddings of an instance batch.
+
+    Attributes:
+        embedding: By node type, (n, d); of the wanted rows only where a type is among `place`.
+        first: By node type, (B,) number of each graph's first node.
+        edges: The edges between the nodes.
+        place: By task type, (n,) row of `embedding` of each wanted node.
+    """
 
     embedding: dict[str, Tensor]
     first: dict[str, Tensor]
     edges: dict[str, Edges]
+    place: dict[str, Tensor] = field(default_factory=dict)
+
+    def look_up(self, name: str, index: Tensor) -> Tensor:
+        """Embeddings (m, d) of nodes (m,) of a type."""
+        if name in self.place:
+            index = self.place[name][index]
+        return self.embedding[name].index_select(0, index)
 
 
 class _DeepBlock(nn.Module):
@@ -75,31 +104,58 @@ class _DeepBlock(nn.Module):
             arriving[parent] += 1
         self.norms = nn.ModuleDict({name: nn.LayerNorm(width) for name in names})
         self.updates = nn.ModuleDict(
-            {name: mlp((1 + arriving[name]) * width, width, width) for name in names}
+            {name: Mlp((1 + arriving[name]) * width, width, width) for name in names}
         )
         self.endpoints = [(edge.name, edge.source, edge.target) for edge in edges]
 
-    def forward(self, h: dict[str, Tensor], batch: InstanceBatch) -> dict[str, Tensor]:
+    def forward(
+        self,
+        h: dict[str, Tensor],
+        batch: InstanceBatch,
+        edge_means: Mapping[str, tuple[Tensor, Tensor]],
+        wanted: Mapping[str, Wanted],
+    ) -> dict[str, Tensor]:
         """New embeddings by node type.
 
+        Args:
+            h: By type, (n, d).
+            batch: The graphs.
+            edge_means: By edge type, mean features of the edges of each source and of each target.
+            wanted: By type, the nodes that matter; of the other types, all do.
+
         Shapes:
-            h: by type (n, d). Returns the same.
+            Returns by type (n, d), or of the wanted nodes (k, d).
         """
         normed = {name: norm(h[name]) for name, norm in self.norms.items()}
-        inputs = {name: [x] for name, x in normed.items()}
+        inputs: dict[str, list[_Rows]] = {name: [(x, None)] for name, x in normed.items()}
         for name, source, target in self.endpoints:
-            edges = batch.edges[name]
-            forwards, backwards = normed[source][edges.source], normed[target][edges.target]  # (E, d)
+            relation = batch.relations[name]
+            backwards, forwards = relation.to_sources(normed[target]), relation.to_targets(normed[source])
             if name in self.edge_maps:
-                shift = self.edge_maps[name](edges.x)
-                forwards, backwards = forwards + shift, backwards + shift
-            inputs[target].append(mean_to(forwards, edges.target, normed[target].shape[0]))
-            inputs[source].append(mean_to(backwards, edges.source, normed[source].shape[0]))
+                backwards = backwards + relation.out_of.linear(self.edge_maps[name], edge_means[name][0])
+                forwards = forwards + relation.into.linear(self.edge_maps[name], edge_means[name][1])
+            inputs[target].append((forwards, None))
+            inputs[source].append((backwards, None))
         for child, parent in self.child_of.items():
-            row = batch.parents[child]
-            inputs[child].append(normed[parent][row])
-            inputs[parent].append(mean_to(normed[child], row, normed[parent].shape[0]))
-        return {name: h[name] + update(torch.cat(inputs[name], -1)) for name, update in self.updates.items()}
+            inputs[child].append((normed[parent], batch.parents[child]))
+            inputs[parent].append((batch.kin[child].to_targets(normed[child]), None))
+        new = {}
+        for name, update in self.updates.items():
+            rows = wanted[name].rows if name in wanted else None
+            parts = [_select(part, rows) for part in inputs[name]]
+            new[name] = _select((h[name], None), rows) + update(torch.cat(parts, -1))
+        return new
+
+
+_Rows = tuple[Tensor, Tensor | None]  # rows (n,) of a table, all of them if None
+
+
+def _select(table_rows: _Rows, wanted: Tensor | None) -> Tensor:
+    """The wanted ones (k,) of some rows, all if None."""
+    table, rows = table_rows
+    if wanted is not None:
+        rows = wanted if rows is None else rows[wanted]
+    return table if rows is None else table.index_select(0, rows)
 
 
 def _inputs(part: NodeType | EdgeType, series: nn.ModuleDict, *, static_only: bool) -> int:
@@ -139,22 +195,42 @@ class DeepEncoder(nn.Module):
         self.blocks = nn.ModuleList(
             _DeepBlock(schema, width, self.series, static_only=static_only) for _ in range(depth)
         )
+        self.read_edges = [edge.name for edge in edges if depth and network_columns(edge.features)]
 
-    def forward(self, batch: InstanceBatch) -> Memory:
+    def forward(
+        self,
+        batch: InstanceBatch,
+        wanted: Mapping[str, Wanted] | None = None,
+        known: Mapping[str, SeriesTable] | None = None,
+    ) -> Memory:
         """Embed an instance batch.
 
-        Shapes:
-            Returns by node type (n, d).
+        Args:
+            batch: Whole graphs.
+            wanted: By task type, the nodes that matter; by default all do.
+            known: By type, the time series encoded so far.
         """
-        h = {name: layer(self._encoded(name, batch.nodes[name].x)) for name, layer in self.inputs.items()}
-        edges = {name: replace(own, x=self._encoded(name, own.x)) for name, own in batch.edges.items()}
-        for block in self.blocks:
-            h = block(h, replace(batch, edges=edges))
-        return Memory(h, {name: nodes.first for name, nodes in batch.nodes.items()}, batch.edges)
-
-    def _encoded(self, name: str, x: Tensor) -> Tensor:
-        encoded: Tensor = self.series[name](x) if name in self.series else x
-        return encoded
+        wanted, known = wanted or {}, known or {}
+        h = {}
+        for name, layer in self.inputs.items():
+            x = batch.nodes[name].x
+            if name in self.series:
+                x = self.series[name](x, known.get(name)).rows()
+            if name in wanted and not self.blocks:
+                x = x.index_select(0, wanted[name].rows)
+            h[name] = layer(x)
+        means = {}
+        for name in self.read_edges:
+            x, relation = batch.edges[name].x, batch.relations[name]
+            if name in self.series:
+                rows = self.series[name](x, known.get(name))
+                means[name] = rows.mean(relation.out_of), rows.mean(relation.into)
+            else:
+                means[name] = relation.out_of.mean_edges(x), relation.into.mean_edges(x)
+        for number, block in enumerate(self.blocks, start=1):
+            h = block(h, batch, means, wanted if number == len(self.blocks) else {})
+        first = {name: nodes.first for name, nodes in batch.nodes.items()}
+        return Memory(h, first, batch.edges, {name: own.place for name, own in wanted.items()})
 
 
 class _LightRound(nn.Module):
@@ -164,30 +240,39 @@ class _LightRound(nn.Module):
         super().__init__()
         self.norms = nn.ModuleDict({name: nn.LayerNorm(width) for name in names})
         self.updates = nn.ModuleDict(
-            {name: mlp((2 + arriving[name]) * width, width, width) for name in names}
+            {name: Mlp((2 + arriving[name]) * width, width, width) for name in names}
         )
         self.system_norm = nn.LayerNorm(width)
-        self.system_update = mlp((1 + 2 * len(names)) * width, width, width)
+        self.system_update = Mlp((1 + 2 * len(names)) * width, width, width)
 
     def forward(
         self,
         h: dict[str, Tensor],
         z: Tensor,
         batch: DecisionBatch,
-        pairs: list[tuple[str, str, Edges]],
+        pairs: list[_Pair],
     ) -> tuple[dict[str, Tensor], Tensor]:
         """New embeddings of the upper nodes by type (n, d), and of the system (B, d)."""
         normed = {name: norm(h[name]) for name, norm in self.norms.items()}
         system = self.system_norm(z)
-        inputs = {name: [x, system[batch.nodes[name].graph]] for name, x in normed.items()}
-        for source, target, edges in pairs:
-            forwards = normed[source][edges.source] + edges.x
-            backwards = normed[target][edges.target] + edges.x
-            inputs[target].append(mean_to(forwards, edges.target, normed[target].shape[0]))
-            inputs[source].append(mean_to(backwards, edges.source, normed[source].shape[0]))
+        inputs = {name: [x, system.index_select(0, batch.nodes[name].graph)] for name, x in normed.items()}
+        for pair in pairs:
+            inputs[pair.target].append(pair.relation.to_targets(normed[pair.source]) + pair.at_targets)
+            inputs[pair.source].append(pair.relation.to_sources(normed[pair.target]) + pair.at_sources)
         h = {name: h[name] + update(torch.cat(inputs[name], -1)) for name, update in self.updates.items()}
-        pooled = [pool(x, batch.nodes[name].graph, batch.num_graphs) for name, x in normed.items()]
+        pooled = [pool(x, batch.nodes[name].spans) for name, x in normed.items()]
         return h, z + self.system_update(torch.cat([system, *pooled], -1))
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """Upper nodes joined by a frontier task and an edge of it, with the mean (n, d) of what the pairs say to each node."""
+
+    source: str
+    target: str
+    relation: Relation
+    at_sources: Tensor
+    at_targets: Tensor
 
 
 class LightEncoder(nn.Module):
@@ -202,23 +287,17 @@ class LightEncoder(nn.Module):
         arriving = {node.name: 0 for node in upper}
         for _, source, _ in self.frontiers:
             extra[source] += 1
-        # A frontier edge (job -> task) and a deep edge (task -> resource) compose to a (job, resource) pair.
-        self.pairs = [
-            (frontier, source, edge.name, edge.target)
-            for frontier, source, task in self.frontiers
-            for edge in deep_edges(schema, static_only=static_only)
-            if edge.source == task and edge.target in arriving
-        ]
+        self.pairs = composed_edges(schema, static_only=static_only)
         self.pair_maps = nn.ModuleDict()
-        for frontier, source, name, target in self.pairs:
-            arriving[source] += 1
-            arriving[target] += 1
-            columns = network_columns(schema.edge(name).features)
-            self.pair_maps[f"{frontier}_{name}"] = nn.Linear(len(columns) + width, width)
+        for first, second in self.pairs:
+            arriving[first.source] += 1
+            arriving[second.target] += 1
+            columns = network_columns(second.features)
+            self.pair_maps[f"{first.name}_{second.name}"] = nn.Linear(len(columns) + width, width)
         self.inputs = nn.ModuleDict()
         for node in upper:
             columns = network_columns(node.features)
-            self.inputs[node.name] = mlp(len(columns) + (1 + extra[node.name]) * width, width, width)
+            self.inputs[node.name] = Mlp(len(columns) + (1 + extra[node.name]) * width, width, width)
         system_columns = network_columns(schema.node(self.system_name).features)
         self.system_input = nn.Linear(len(system_columns), width)
         names = [node.name for node in upper]
@@ -226,41 +305,30 @@ class LightEncoder(nn.Module):
 
     def forward(self, memory: Memory, batch: DecisionBatch) -> tuple[dict[str, Tensor], Tensor]:
         """Embeddings of the upper nodes by type (n, d), and of the system (B, d)."""
+        tasks = {name: memory.look_up(task, batch.frontier[name].target) for name, _, task in self.frontiers}
         h = {}
         for name, layer in self.inputs.items():
-            x = batch.nodes[name].x
-            parts = [x, memory.embedding[name][batch.memory[name]]]
-            for frontier, source, task in self.frontiers:
+            embedding = memory.embedding[name]
+            if name in batch.memory:
+                embedding = embedding.index_select(0, batch.memory[name])
+            parts = [batch.nodes[name].x, embedding]
+            for frontier, source, _ in self.frontiers:
                 if source == name:
-                    edges = batch.frontier[frontier]
-                    parts.append(mean_to(memory.embedding[task][edges.target], edges.source, x.shape[0]))
+                    parts.append(batch.leads[frontier].mean_edges(tasks[frontier]))
             h[name] = layer(torch.cat(parts, -1))
         z = self.system_input(batch.nodes[self.system_name].x)
-        pairs = [self._compose(memory, batch, *pair) for pair in self.pairs]
+        pairs = [self._pair(memory, batch, tasks[first.name], first, second) for first, second in self.pairs]
         for light_round in self.rounds:
             h, z = light_round(h, z, batch, pairs)
         return h, z
 
-    def _compose(
-        self, memory: Memory, batch: DecisionBatch, frontier: str, source: str, name: str, target: str
-    ) -> tuple[str, str, Edges]:
-        """Pairs of upper nodes joined by a frontier task and an edge of it.
-
-        The edges of a task are contiguous and in the order of tasks (static ones are written that way, others sorted), so the
-        edges of the frontier tasks are found by counting.
-        """
-        task = next(task for edge, _, task in self.frontiers if edge == frontier)
-        ends, static = batch.frontier[frontier], memory.edges[name]
-        degree = torch.bincount(static.source, minlength=memory.embedding[task].shape[0])
-        offset = torch.cumsum(degree, 0) - degree
-        repeats = degree[ends.target]  # (frontier edges,)
-        row = torch.repeat_interleave(torch.arange(repeats.numel(), device=repeats.device), repeats)
-        within = torch.arange(row.numel(), device=row.device) - (torch.cumsum(repeats, 0) - repeats)[row]
-        edge = offset[ends.target][row] + within  # (pairs,) row of the static edge
-        own = ends.source[row]
-        # resource rows of the instance batch, shifted to this batch's rows of the same graph
-        graph = batch.nodes[source].graph[own]
-        shift = batch.nodes[target].first - batch.memory[target][batch.nodes[target].first]  # (B,)
-        resource = static.target[edge] + shift[graph]
-        features = torch.cat([static.x[edge], memory.embedding[task][ends.target][row]], -1)
-        return source, target, Edges(own, resource, self.pair_maps[f"{frontier}_{name}"](features))
+    def _pair(
+        self, memory: Memory, batch: DecisionBatch, tasks: Tensor, first: EdgeType, second: EdgeType
+    ) -> _Pair:
+        own = batch.pairs[first.name, second.name]
+        edge_x = memory.edges[second.name].x.index_select(0, own.edge)
+        features = torch.cat([edge_x, tasks.index_select(0, own.frontier)], -1)  # (pairs, F)
+        layer, relation = self.pair_maps[f"{first.name}_{second.name}"], own.relation
+        at_sources = relation.out_of.linear(layer, relation.out_of.mean_edges(features))
+        at_targets = relation.into.linear(layer, relation.into.mean_edges(features))
+        return _Pair(first.source, second.target, relation, at_sources, at_targets)

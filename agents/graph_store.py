@@ -21,11 +21,17 @@ from makespan.agents.batch import (
     Edges,
     InstanceBatch,
     Nodes,
+    Pointers,
+    composed_edges,
     deep_edges,
     frontier_edges,
+    leads_of,
+    pairs_of,
     parents_of,
     upper_types,
+    wanted_of,
 )
+from makespan.agents.messages import Spans
 from makespan.envs.core.graph import EdgeType, GraphSchema
 
 
@@ -118,13 +124,12 @@ class GraphStore:
             parents[child] = Ragged.of(local.int(), graph, size)
         graph = decisions.candidate_graph
         pointed = [
-            torch.where(row >= 0, row - tables[name].first[graph], -1)
-            for name, row in decisions.candidate_nodes.items()
+            torch.where(own.row >= 0, own.row - tables[name].first[graph], -1)
+            for name, own in decisions.candidate_nodes.items()
         ]
         return cls(
             schema=schema,
-            # a copy: without padding to cut, features may still be the environment's live buffer
-            nodes={name: Ragged.of(one.x.clone(), one.graph, size) for name, one in tables.items()},
+            nodes={name: Ragged.of(one.x, one.graph, size) for name, one in tables.items()},
             parents=parents,
             ends=ends,
             edge_x=edge_x,
@@ -177,30 +182,33 @@ class GraphStore:
             local = torch.from_numpy(self.parents[child].select(rows).values).long()
             parents[child] = local + nodes[parent].first[nodes[child].graph]
         system = {node.name for node in self.schema.nodes if node.level == "system"}
-        frontier = {edge.name for edge in frontier_edges(self.schema)}
-        instances = InstanceBatch(
-            {name: one for name, one in nodes.items() if name not in system},
-            {name: one for name, one in edges.items() if name not in frontier},
-            parents,
-            len(rows),
-        )
+        frontier = {edge.name: edges.pop(edge.name) for edge in frontier_edges(self.schema)}
+        lower = {name: one for name, one in nodes.items() if name not in system}
+        instances = InstanceBatch.of(self.schema, lower, edges, parents, len(rows))
         upper = {node.name: nodes[node.name] for node in upper_types(self.schema)}
         candidates = self.candidate_x.select(rows)
-        graph = torch.from_numpy(candidates.owner)
+        spans = Spans.of(candidates.counts)
         pointers = torch.from_numpy(self.pointers.select(rows).values).long()
         pointed = {}
         for column, name in enumerate(self.schema.candidates.points_at):
             local = pointers[:, column]
-            pointed[name] = torch.where(local >= 0, local + nodes[name].first[graph], -1)
+            there = local >= 0
+            row = torch.where(there, local + nodes[name].first[spans.graph], -1)
+            pointed[name] = Pointers(row, bool(there.all()))
+        composed = composed_edges(self.schema, static_only=False)
+        still = dict.fromkeys(upper, torch.zeros(len(rows), dtype=torch.long))
         decisions = DecisionBatch(
             nodes=upper,
-            memory={name: torch.arange(len(one.graph)) for name, one in upper.items() if name not in system},
-            frontier={name: one for name, one in edges.items() if name in frontier},
+            memory={},
+            frontier=frontier,
+            leads=leads_of(self.schema, frontier, upper),
+            pairs=pairs_of(composed, frontier, upper, instances, still),
             candidate_x=torch.from_numpy(candidates.values),
             candidate_nodes=pointed,
-            candidate_graph=graph,
+            candidates=spans,
             candidate_slot=torch.from_numpy(self.slot.select(rows).values).long(),
             critic_x=None if self.critic_x is None else torch.from_numpy(self.critic_x[rows]),
+            wanted=wanted_of(self.schema, instances, pointed, frontier),
             num_graphs=len(rows),
         )
         return instances, decisions
@@ -221,5 +229,4 @@ def _edge_types(schema: GraphSchema) -> tuple[EdgeType, ...]:
 
 
 def _nodes(table: Ragged) -> Nodes:
-    first = np.cumsum(table.counts) - table.counts
-    return Nodes(*map(torch.from_numpy, (table.values, table.owner, first)))
+    return Nodes(torch.from_numpy(table.values), Spans.of(table.counts))

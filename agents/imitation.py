@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from makespan.agents.batch import DecisionBatch, decision_batch
+from makespan.agents.batch import DecisionBatch
 from makespan.agents.config import EnvConfig, ImitationConfig, Options
 from makespan.agents.demonstrations import Decisions, minibatches, replay, replay_actions
 from makespan.agents.encoder import Memory
@@ -118,7 +118,7 @@ def score(network: ActorCritic, batch: Minibatch) -> tuple[Tensor, Tensor, Decis
     decisions = batch.decisions
     if decisions.graphs is not None:
         instances, decided = decisions.graphs.select(batch.rows)
-        logits, values = network.decide(network.encode(instances), decided)
+        logits, values = network.decide(network.encode(instances, decided.wanted), decided)
         return logits, values, decided
     owner = decisions.instance[batch.rows]
     observation = {key: array[batch.rows] for key, array in decisions.decisions.items()}
@@ -127,8 +127,8 @@ def score(network: ActorCritic, batch: Minibatch) -> tuple[Tensor, Tensor, Decis
             observation[key] = array[owner]
     starts = {key: array[batch.instances] for key, array in decisions.instances.items()}
     graph = torch.from_numpy(np.searchsorted(batch.instances, owner))
-    memory: Memory = network.encode(network.instances(starts))
-    decided = decision_batch(network.schema, observation, memory.first, graph)
+    memory: Memory = network.encode(network.reader.instances(starts))
+    decided = network.reader.decisions(observation, memory, graph)
     logits, values = network.decide(memory, decided)
     return logits, values, decided
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import torch
@@ -16,16 +16,19 @@ from makespan.agents.batch import (
     Arrays,
     DecisionBatch,
     Edges,
-    decision_batch,
     deep_edges,
     network_columns,
     static_edges,
 )
+from makespan.agents.batch_kernels import best_candidates, mark_changed
 from makespan.agents.encoder import Memory
 from makespan.agents.network import ActorCritic
+from makespan.agents.temporal import SeriesTable
 from makespan.envs.core.graph import GraphSchema
 
 Batch = TypeVar("Batch")
+
+_ONLY: Final = np.zeros(1, np.int64)  # the only column
 
 
 @contextmanager
@@ -35,7 +38,7 @@ def evaluating(network: ActorCritic) -> Iterator[None]:
     if training:
         network.eval()
     try:
-        with torch.no_grad():
+        with torch.inference_mode():
             yield
     finally:
         if training:
@@ -43,7 +46,10 @@ def evaluating(network: ActorCritic) -> Iterator[None]:
 
 
 def decide(
-    network: ActorCritic, observation: Arrays, memory: Memory | None = None, graph: Tensor | None = None
+    network: ActorCritic,
+    observation: Arrays,
+    memory: Memory | None = None,
+    graph: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, DecisionBatch]:
     """Logits (C,), values (B,) and decisions of a batch of observations.
 
@@ -53,17 +59,39 @@ def decide(
         memory: Encodings made before; ignored by a network that encodes every decision.
         graph: (B,) graph of `memory` for each decision; by default one each, in order.
     """
-    if memory is None or network.config.encode == "step":
-        memory, graph = network.encode(network.instances(observation)), None
-    batch = decision_batch(network.schema, observation, memory.first, graph)
+    memory, batch = _read(network, observation, memory, graph)
     logits, values = network.decide(memory, batch)
     return logits, values, batch
+
+
+def rank(
+    network: ActorCritic,
+    observation: Arrays,
+    memory: Memory | None = None,
+    graph: Tensor | None = None,
+    known: Mapping[str, SeriesTable] | None = None,
+) -> tuple[Tensor, DecisionBatch]:
+    """As `decide`, without the values; `known` are the time series encoded so far, by type, and is written."""
+    memory, batch = _read(network, observation, memory, graph, known)
+    return network.score_candidates(memory, batch)[0], batch
+
+
+def _read(
+    network: ActorCritic,
+    observation: Arrays,
+    memory: Memory | None,
+    graph: Tensor | None,
+    known: Mapping[str, SeriesTable] | None = None,
+) -> tuple[Memory, DecisionBatch]:
+    if memory is not None and network.config.encode == "instance":
+        return memory, network.reader.decisions(observation, memory, graph)
+    instances, batch = network.reader.both(observation)
+    return network.encode(instances, batch.wanted, known), batch
 
 
 def choose(
     logits: Tensor,
     batch: DecisionBatch,
-    num_candidates: int,
     temperature: float | Tensor = 0.0,
     generator: torch.Generator | None = None,
 ) -> Tensor:
@@ -72,7 +100,6 @@ def choose(
     Args:
         logits: Of the allowed candidates.
         batch: Their decisions.
-        num_candidates: Number A of actions.
         temperature: Of the softmax that is sampled, one for all or (B,); 0 is greedy, ties to the lower action.
         generator: Source of randomness; needed unless everything is greedy.
     """
@@ -81,9 +108,8 @@ def choose(
         noise = -torch.empty_like(logits).exponential_(generator=generator).clamp_(min=1e-30).log()
         scale = temperature[batch.candidate_graph] if isinstance(temperature, Tensor) else temperature
         scores = logits + scale * noise
-    table = torch.full((batch.num_graphs, num_candidates), -torch.inf, dtype=logits.dtype)
-    table[batch.candidate_graph, batch.candidate_slot] = scores
-    return table.argmax(dim=1)
+    ends = batch.candidate_slot.numpy(), batch.candidate_graph.numpy()
+    return torch.from_numpy(best_candidates(scores.numpy(), *ends, batch.num_graphs))
 
 
 def to_device(batch: Batch, device: torch.device) -> Batch:
@@ -125,20 +151,28 @@ def distinct(rows: Sequence[bytes]) -> tuple[list[int], NDArray[np.int64]]:
     return first, np.array([numbers[row] for row in rows], np.int64)
 
 
-def static_parts(schema: GraphSchema, observation: Arrays) -> list[NDArray[Any]]:
-    """What a deep encoder that reads static features only sees of a batch of observations: arrays (B, ...)."""
-    parts = []
+def static_columns(schema: GraphSchema) -> dict[str, list[int] | None]:
+    """What a deep encoder that reads static features only sees: observation keys, and the columns, all if None."""
+    columns: dict[str, list[int] | None] = {}
     for node in schema.nodes:
         if node.level != "system":
-            parts.append(np.asarray(observation[f"{node.name}_count"]))
-            parts.append(observation[f"{node.name}_x"][..., network_columns(node.features, static_only=True)])
+            columns[f"{node.name}_count"] = None
+            columns[f"{node.name}_x"] = network_columns(node.features, static_only=True)
         if node.parent is not None:
-            parts.append(np.asarray(observation[f"{node.name}_parent"]))
+            columns[f"{node.name}_parent"] = None
     for edge in static_edges(schema):
-        parts.append(np.asarray(observation[f"{edge.name}_index"]))
+        columns[f"{edge.name}_index"] = None
         if edge.features:
-            parts.append(np.asarray(observation[f"{edge.name}_x"]))
-    return parts
+            columns[f"{edge.name}_x"] = None
+    return columns
+
+
+def static_parts(schema: GraphSchema, observation: Arrays) -> list[NDArray[Any]]:
+    """The same of a batch of observations: arrays (B, ...)."""
+    return [
+        np.asarray(observation[key] if columns is None else observation[key][..., columns])
+        for key, columns in static_columns(schema).items()
+    ]
 
 
 def fingerprints(parts: Sequence[NDArray[Any]]) -> list[bytes]:
@@ -158,7 +192,11 @@ class EncodingCache:
 
     def __init__(self, network: ActorCritic) -> None:
         self._network = network
-        self._parts: list[NDArray[Any]] = []
+        self._columns = {
+            key: None if columns is None else np.array(columns, np.int64)
+            for key, columns in static_columns(network.schema).items()
+        }
+        self._seen: dict[str, NDArray[Any]] = {}
         self._memory: Memory | None = None
         self._graph = np.zeros(0, np.int64)
         self._num_graphs = 0
@@ -167,36 +205,39 @@ class EncodingCache:
         """The encodings of a batch of observations, and the graph (B,) of each; None for a network without any."""
         if self._network.config.encode == "step":
             return None, None
-        parts = static_parts(self._network.schema, observation)
-        changed = self._changed(parts)
+        changed = self._changed(observation)
         if changed.any():
             if self._num_graphs > 2 * len(changed):  # mostly instances that are over: begin again
                 changed[:] = True
-            self._encode(observation, parts, np.flatnonzero(changed))
+            self._encode(observation, np.flatnonzero(changed))
         return self._memory, torch.from_numpy(self._graph)
 
-    def _changed(self, parts: list[NDArray[Any]]) -> NDArray[np.bool_]:
+    def _changed(self, observation: Arrays) -> NDArray[np.bool_]:
         """Slots (B,) whose instance is another than at the last look."""
-        num_slots = len(parts[0])
-        if [part.shape for part in parts] != [part.shape for part in self._parts]:
-            return np.ones(num_slots, np.bool_)
-        changed = np.zeros(num_slots, np.bool_)
-        for part, before in zip(parts, self._parts, strict=True):
-            changed |= (part != before).reshape(num_slots, -1).any(axis=1)
+        changed = np.zeros(len(observation["action_mask"]), np.bool_)
+        for key, columns in self._columns.items():
+            now, before = np.asarray(observation[key]), self._seen.get(key)
+            if before is None or now.shape != before.shape:
+                return np.ones(len(changed), np.bool_)
+            if columns is None:
+                now, before = now.reshape(len(now), -1, 1), before.reshape(len(now), -1, 1)
+                columns = _ONLY
+            mark_changed(now, before, columns, changed)
         return changed
 
-    def _encode(self, observation: Arrays, parts: list[NDArray[Any]], slots: NDArray[np.int64]) -> None:
-        first, number = distinct(fingerprints([part[slots] for part in parts]))
-        rows = slots[first]
+    def _encode(self, observation: Arrays, slots: NDArray[np.int64]) -> None:
+        shown = {key: array[slots] for key, array in observation.items()}
+        first, number = distinct(fingerprints(static_parts(self._network.schema, shown)))
         memory = self._network.encode(
-            self._network.instances({key: a[rows] for key, a in observation.items()})
+            self._network.reader.instances({key: array[first] for key, array in shown.items()})
         )
-        if self._memory is None or len(slots) == len(self._graph) or len(self._graph) != len(parts[0]):
-            self._graph, self._num_graphs = number, len(rows)
+        num_slots = len(observation["action_mask"])
+        if self._memory is None or len(slots) == len(self._graph) or len(self._graph) != num_slots:
+            self._graph, self._num_graphs = number, len(first)
         else:
             memory = join(self._network.schema, self._memory, memory)
             self._graph = self._graph.copy()
             self._graph[slots] = self._num_graphs + number
-            self._num_graphs += len(rows)
+            self._num_graphs += len(first)
         self._memory = memory
-        self._parts = [np.array(part) for part in parts]
+        self._seen = {key: np.array(observation[key]) for key in self._columns}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
@@ -9,13 +11,15 @@ from makespan.agents.batch import (
     Arrays,
     DecisionBatch,
     InstanceBatch,
+    Wanted,
     changing_parts,
-    decision_batch,
-    instance_batch,
     network_columns,
 )
 from makespan.agents.config import NetworkConfig
-from makespan.agents.encoder import DeepEncoder, LightEncoder, Memory, mlp, pool
+from makespan.agents.encoder import DeepEncoder, LightEncoder, Memory, Mlp
+from makespan.agents.messages import pool
+from makespan.agents.reader import GraphReader
+from makespan.agents.temporal import SeriesTable
 from makespan.agents.typed_config import ConfigError
 from makespan.envs.core.graph import GraphSchema
 
@@ -35,6 +39,7 @@ class ActorCritic(nn.Module):
         super().__init__()
         self.schema = schema
         self.config = config
+        self.reader = GraphReader(schema, static_only=config.encode == "instance")
         width, hidden = config.width, config.head_width
         static_only = config.encode == "instance"
         if static_only and (changing := changing_parts(schema)):
@@ -47,53 +52,59 @@ class ActorCritic(nn.Module):
         self.light = LightEncoder(schema, width, config.rounds, static_only=static_only)
         columns = network_columns(schema.candidates.features)
         self.points_at = schema.candidates.points_at
-        self.candidate_input = mlp(len(columns) + len(self.points_at) * width, hidden, width)
+        self.candidate_input = Mlp(len(columns) + len(self.points_at) * width, hidden, width)
         self.rival_norm = nn.LayerNorm(width)
-        self.rival_update = mlp(4 * width, hidden, width)
-        self.score = nn.Sequential(nn.LayerNorm(width), mlp(width, hidden, 1))
-        self.value = nn.Sequential(nn.LayerNorm(width), mlp(width, hidden, 1))
+        self.rival_update = Mlp(4 * width, hidden, width)
+        self.score = nn.Sequential(nn.LayerNorm(width), Mlp(width, hidden, 1))
+        self.value = nn.Sequential(nn.LayerNorm(width), Mlp(width, hidden, 1))
         self.critic_input = nn.Linear(len(schema.critic_features), width) if schema.critic_features else None
         self.dropout = nn.Dropout(config.dropout)
 
-    def batch(self, observation: Arrays) -> tuple[InstanceBatch, DecisionBatch]:
-        """Both parts of a batch of observations (leading axis B)."""
-        instances = self.instances(observation)
-        first = {name: nodes.first for name, nodes in instances.nodes.items()}
-        return instances, decision_batch(self.schema, observation, first)
+    def encode(
+        self,
+        batch: InstanceBatch,
+        wanted: Mapping[str, Wanted] | None = None,
+        known: Mapping[str, SeriesTable] | None = None,
+    ) -> Memory:
+        """Embed whole graphs; reusable for every decision of an episode if the network encodes per instance.
 
-    def instances(self, observation: Arrays) -> InstanceBatch:
-        """The part of a batch of observations that the deep encoder reads."""
-        return instance_batch(self.schema, observation, static_only=self.deep.static_only)
-
-    def encode(self, batch: InstanceBatch) -> Memory:
-        """Embed whole graphs; reusable for every decision of an episode if the network encodes per instance."""
-        memory: Memory = self.deep(batch)
+        Args:
+            batch: Whole graphs.
+            wanted: Of the decisions that will read the memory, if they are known already; others must not read it then.
+            known: Time series encoded so far with these weights, by type; written.
+        """
+        memory: Memory = self.deep(batch, wanted, known)
         return memory
 
     def decide(self, memory: Memory, batch: DecisionBatch) -> tuple[Tensor, Tensor]:
         """Logits (C,) of the allowed candidates and values (B,) of the decisions."""
-        h, z = self.light(memory, batch)
-        parts = [batch.candidate_x]
-        for name in self.points_at:
-            table = h[name] if name in h else memory.embedding[name]
-            row = batch.candidate_nodes[name]
-            known = (row >= 0).unsqueeze(-1)
-            parts.append(torch.where(known, table[row.clamp(min=0)], 0.0))
-        c = self.candidate_input(self.dropout(torch.cat(parts, -1)))  # (C, d)
-        graph = batch.candidate_graph
-        normed = self.rival_norm(c)
-        rivals = pool(normed, graph, batch.num_graphs)[graph]
-        c = c + self.rival_update(torch.cat([normed, rivals, z[graph]], -1))
-        logits: Tensor = self.score(c).squeeze(-1)
+        logits, z = self.score_candidates(memory, batch)
         if self.critic_input is not None and batch.critic_x is not None:
             z = z + self.critic_input(batch.critic_x)
         values: Tensor = self.value(z).squeeze(-1)
         return logits, values
 
+    def score_candidates(self, memory: Memory, batch: DecisionBatch) -> tuple[Tensor, Tensor]:
+        """Logits (C,) of the allowed candidates, and the system vectors (B, d)."""
+        h, z = self.light(memory, batch)
+        parts = [batch.candidate_x]
+        for name in self.points_at:
+            own = batch.candidate_nodes[name]
+            row = own.row if own.all_point else own.row.clamp(min=0)
+            x = h[name].index_select(0, row) if name in h else memory.look_up(name, row)
+            parts.append(x if own.all_point else torch.where((own.row >= 0).unsqueeze(-1), x, 0.0))
+        x = torch.cat(parts, -1)
+        c = self.candidate_input(self.dropout(x) if self.training else x)  # (C, d)
+        normed = self.rival_norm(c)
+        rivals = torch.cat([pool(normed, batch.candidates), z], -1)
+        c = c + self.rival_update(normed, rivals, batch.candidate_graph)
+        logits: Tensor = self.score(c).squeeze(-1)
+        return logits, z
+
     def forward(self, observation: Arrays) -> tuple[Tensor, Tensor, DecisionBatch]:
         """Logits (C,), values (B,) and the decisions they belong to."""
-        instances, decisions = self.batch(observation)
-        logits, values = self.decide(self.encode(instances), decisions)
+        instances, decisions = self.reader.both(observation)
+        logits, values = self.decide(self.encode(instances, decisions.wanted), decisions)
         return logits, values, decisions
 
 

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from makespan.agents.checkpoint import CheckpointError, CheckpointStore, load_checkpoint, pretrained_path
 from makespan.agents.config import NetworkConfig, Options
-from makespan.agents.inference import EncodingCache, choose, decide, evaluating
+from makespan.agents.inference import EncodingCache, choose, evaluating, rank
 from makespan.agents.network import ActorCritic
+from makespan.agents.temporal import SeriesTable
 from makespan.envs.core.graph import GraphSchema, Observation
 
 if TYPE_CHECKING:
@@ -53,20 +54,20 @@ class LearnedPolicy:
         self.greedy = greedy
         self._generator = torch.Generator().manual_seed(seed)
         self._cache = EncodingCache(network)
+        self._known = {name: SeriesTable() for name in network.deep.series}
 
     def act(self, observation: Observation) -> NDArray[np.int64]:
         """An allowed candidate in each decision graph (B,)."""
         with evaluating(self.network):
-            logits, _, batch = decide(self.network, observation, *self._cache.look_up(observation))
-            num_candidates = observation["action_mask"].shape[1]
+            memory, graph = self._cache.look_up(observation)
+            logits, batch = rank(self.network, observation, memory, graph, self._known)
             temperature: float | torch.Tensor = self.temperature
             if self.greedy is not None:
                 temperature = torch.from_numpy(
                     np.where(self.greedy, np.float32(0), np.float32(self.temperature))
                 )
-            action: NDArray[np.int64] = choose(
-                logits, batch, num_candidates, temperature, self._generator
-            ).numpy()
+            chosen = choose(logits, batch, temperature, self._generator)
+        action: NDArray[np.int64] = chosen.numpy()
         return action
 
 

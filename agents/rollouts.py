@@ -142,7 +142,7 @@ def collect(
     with evaluating(network):
         while running.size:
             logits, values, batch = player.decide(observation, running, recorder)
-            action = choose(logits, batch, env.schema.candidates.max_count, 1.0, generator)
+            action = choose(logits, batch, 1.0, generator)
             chosen = batch.candidate_slot == action[batch.candidate_graph]
             if shadow is not None:
                 own, _, _ = shadow.decide(observation, running)
@@ -191,7 +191,7 @@ class _Player:
         self.counts: Arrays = {}
         if network.config.encode == "instance":
             with evaluating(network):
-                self.memory = network.encode(network.instances(start))
+                self.memory = network.encode(network.reader.instances(start))
             self.keys = decision_keys(network.schema)
             self.counts = {key: array.copy() for key, array in start.items() if key.endswith("_count")}
 
@@ -206,9 +206,9 @@ class _Player:
             shown |= {key: array[slots] for key, array in self.counts.items()}
             return decide(self.network, shown, self.memory, torch.from_numpy(slots))
         shown = {key: array[slots] for key, array in observation.items()}
-        instances, decisions = self.network.batch(shown)
+        instances, decisions = self.network.reader.both(shown)
         if recorder is not None:
             recorder.see_graphs(instances, decisions, slots)
         with evaluating(self.network):
-            logits, values = self.network.decide(self.network.encode(instances), decisions)
+            logits, values = self.network.decide(self.network.encode(instances, decisions.wanted), decisions)
         return logits, values, decisions

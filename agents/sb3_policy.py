@@ -24,7 +24,6 @@ from stable_baselines3.common.policies import MultiInputActorCriticPolicy
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import Tensor
 
-from makespan.agents.batch import decision_batch
 from makespan.agents.config import NetworkConfig
 from makespan.agents.inference import distinct, fingerprints, static_parts, to_device
 from makespan.agents.network import ActorCritic
@@ -83,15 +82,15 @@ class _GraphNetworkMixin:
         }
         network = self.network
         if network.config.encode == "step":
-            instances, decisions = network.batch(arrays)
+            instances, decisions = network.reader.both(arrays)
         else:  # a minibatch may hold many decisions of an instance
             rows, graph = distinct(fingerprints(static_parts(network.schema, arrays)))
-            instances = network.instances({key: array[rows] for key, array in arrays.items()})
-            first = {name: nodes.first for name, nodes in instances.nodes.items()}
-            decisions = decision_batch(network.schema, arrays, first, torch.from_numpy(graph))
+            instances = network.reader.instances({key: array[rows] for key, array in arrays.items()})
+            decisions = network.reader.decisions(arrays, instances, torch.from_numpy(graph))
         device = next(network.parameters()).device
         decisions = to_device(decisions, device)
-        logits, values = network.decide(network.encode(to_device(instances, device)), decisions)
+        memory = network.encode(to_device(instances, device), decisions.wanted)
+        logits, values = network.decide(memory, decisions)
         table = torch.full(arrays["action_mask"].shape, FORBIDDEN, dtype=logits.dtype, device=device)
         table = table.index_put((decisions.candidate_graph, decisions.candidate_slot), logits)
         return table, values.unsqueeze(1)

@@ -19,7 +19,7 @@ from makespan.agents.batch import Arrays
 from makespan.agents.config import Options
 from makespan.agents.demonstrations import decision_keys, make_batch
 from makespan.agents.encoder import Memory
-from makespan.agents.inference import choose, decide, evaluating
+from makespan.agents.inference import choose, evaluating, rank
 from makespan.agents.network import ActorCritic
 from makespan.agents.trials import shape_of
 from makespan.envs.core.family import Family
@@ -90,7 +90,6 @@ def roll(
     if network.config.encode == "step":
         keys = list(observation)
     graph = torch.from_numpy(owner)
-    num_candidates = env.schema.candidates.max_count
     running = np.arange(len(owner))
     actions = np.zeros(len(owner), np.int64)
     decisions = np.zeros(len(owner), np.int64)
@@ -98,8 +97,8 @@ def roll(
     while running.size:
         whole = running.size == len(owner)
         seen = observation if whole else {key: observation[key][running] for key in keys}
-        logits, _, batch = decide(network, seen, memory, graph[running])
-        actions[running] = choose(logits, batch, num_candidates, temperature[running], generator).numpy()
+        logits, batch = rank(network, seen, memory, graph[running])
+        actions[running] = choose(logits, batch, temperature[running], generator).numpy()
         taken.append(actions.copy())
         decisions[running] += 1
         observation, _, terminated, truncated, _ = env.step(actions)
@@ -308,14 +307,14 @@ class _Beam:
         count = self.log_p.size
         seen = {key: array[:count] for key, array in self.env.engine.observation.items()}
         graph = torch.zeros(count, dtype=torch.int64)
-        logits, _, batch = decide(self.network, seen, self.memory, graph)
+        logits, batch = rank(self.network, seen, self.memory, graph)
         table = torch.full((count, self.env.schema.candidates.max_count), -torch.inf)
         table[batch.candidate_graph, batch.candidate_slot] = logits
         scores = self.log_p[:, None] + torch.log_softmax(table.double(), 1).numpy()
-        rank = scores.copy()
+        ranked = scores.copy()
         if self.greedy:
-            rank[0, int(table[0].argmax())] = np.inf
-        order = np.argsort(-rank, axis=None, kind="stable")[: min(2 * self.width, len(logits))]
+            ranked[0, int(table[0].argmax())] = np.inf
+        order = np.argsort(-ranked, axis=None, kind="stable")[: min(2 * self.width, len(logits))]
         parents, actions = np.divmod(order, scores.shape[1])
         return parents, actions, scores.ravel()[order]
 
@@ -352,7 +351,7 @@ class _Beam:
 
 def encode_start(network: ActorCritic, observation: Arrays) -> Memory | None:
     """The encodings of the instances that just begin; None for a network that encodes every decision."""
-    return None if network.config.encode == "step" else network.encode(network.instances(observation))
+    return None if network.config.encode == "step" else network.encode(network.reader.instances(observation))
 
 
 def _same_shape(instances: Sequence[Any]) -> list[list[int]]:

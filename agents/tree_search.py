@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from makespan.agents.config import Options
 from makespan.agents.demonstrations import decision_keys, make_batch
-from makespan.agents.inference import decide, evaluating
+from makespan.agents.inference import evaluating, rank
 from makespan.agents.network import ActorCritic
 from makespan.agents.search import Best, SearchResult, encode_start
 from makespan.envs.core.vector import SchedulingVectorEnv
@@ -185,7 +185,7 @@ class _Tree:
         """Logits (n, A) of some slots, -inf where an action is not allowed."""
         seen = {key: self.env.engine.observation[key][slots] for key in self.keys}
         graph = torch.zeros(len(slots), dtype=torch.int64)
-        logits, _, batch = decide(self.network, seen, self.memory, graph)
+        logits, batch = rank(self.network, seen, self.memory, graph)
         table = torch.full((len(slots), self.env.schema.candidates.max_count), -torch.inf)
         table[batch.candidate_graph, batch.candidate_slot] = logits
         return table

@@ -12,9 +12,9 @@ import torch
 from gymnasium.vector import AutoresetMode
 from queue_family import ENV_ID, Queue, queues, srpt
 
-from makespan.agents.batch import decision_batch, instance_batch
 from makespan.agents.config import NetworkConfig
 from makespan.agents.network import ActorCritic
+from makespan.agents.reader import GraphReader
 from makespan.agents.search import beam, best_of, relative_gain
 from makespan.agents.typed_config import ConfigError
 from makespan.envs.core.graph import CandidateType, EdgeType, Feature, GraphSchema, NodeType
@@ -88,9 +88,8 @@ def test_the_toy_keeps_the_suites_promises():
 def test_empty_rows_reach_no_tensor():
     """Nodes, edges, parents and pointers of a batch equal those of the ragged views, graph after graph."""
     schema, observation = observations()
-    instances = instance_batch(schema, observation, static_only=False)
-    first = {name: nodes.first for name, nodes in instances.nodes.items()}
-    decisions = decision_batch(schema, observation, first)
+    instances, decisions = GraphReader(schema, static_only=False).both(observation)
+    first = instances.first
     views = [
         schema.ragged({key: array[b] for key, array in observation.items()})
         for b in range(len(observation["action_mask"]))

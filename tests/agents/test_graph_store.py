@@ -38,7 +38,7 @@ def played(env_id, instances, network, steps=9):
     observation, _ = env.reset(seed=0)
     stores, seen = [], []
     for _ in range(steps):
-        stores.append(GraphStore.of(network.schema, *network.batch(observation)))
+        stores.append(GraphStore.of(network.schema, *network.reader.both(observation)))
         seen.append({key: array.copy() for key, array in observation.items()})
         observation, *_ = env.step(observation["action_mask"].argmax(axis=1))
     whole = {key: np.concatenate([one[key] for one in seen]) for key in seen[0]}
@@ -62,7 +62,9 @@ def test_selected_decisions_are_the_padded_ones(family):
         expected, values, wanted = network({key: array[rows] for key, array in whole.items()})
         instances, decisions = store.select(rows)
         logits, found = network.decide(network.encode(instances), decisions)
+        wanted_only, _ = network.decide(network.encode(instances, decisions.wanted), decisions)
     torch.testing.assert_close(logits, expected)
+    torch.testing.assert_close(wanted_only, expected)
     torch.testing.assert_close(found, values)
     assert torch.equal(decisions.candidate_slot, wanted.candidate_slot)
     assert torch.equal(decisions.candidate_graph, wanted.candidate_graph)

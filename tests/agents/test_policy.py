@@ -16,7 +16,6 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import VecMonitor
 
-from makespan.agents.batch import decision_batch
 from makespan.agents.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from makespan.agents.demonstrations import make_batch
 from makespan.agents.inference import EncodingCache, choose, decide
@@ -258,7 +257,7 @@ def test_cached_encodings_change_nothing(encode):
     for _ in range(60):
         with torch.no_grad():
             logits, _, batch = network(observation)
-        expected = choose(logits, batch, observation["action_mask"].shape[1]).numpy()
+        expected = choose(logits, batch).numpy()
         action = policy.act(observation)
         np.testing.assert_array_equal(action, expected)
         observation, *_ = env.step(action)
@@ -291,7 +290,7 @@ def test_joined_encodings_keep_their_graphs_apart():
     assert graph.tolist() == [0, 3, 2]
     with torch.no_grad():
         expected = network(observation)[0]
-        logits, _ = network.decide(memory, decision_batch(network.schema, observation, memory.first, graph))
+        logits, _ = network.decide(memory, network.reader.decisions(observation, memory, graph))
     torch.testing.assert_close(logits, expected, atol=1e-6, rtol=0)
 
 
@@ -303,7 +302,7 @@ def test_sampling_follows_the_softmax():
         logits, _, batch = decide(network, observation)
     generator = torch.Generator().manual_seed(0)
     for temperature in (1.0, 0.1):
-        action = choose(logits, batch, 4, temperature, generator)
+        action = choose(logits, batch, temperature, generator)
         own = batch.candidate_graph == 0
         expected = torch.softmax(logits[own] / temperature, 0)
         assert own.sum() > 1
@@ -358,3 +357,30 @@ def test_the_policy_module_leaves_sb3_alone():
         "p.GraphPolicy; assert 'stable_baselines3' in sys.modules"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("env_id", "instance", "logits", "value"),
+    [
+        (ENV_ID, "ft06", [-6.283968, -7.555259], -0.03910144),
+        (
+            "makespan/UAMFleet-v0",
+            "tiny-eval-000",
+            [-7.366587, -5.737832, 2.872806, -7.415385],
+            0.9842391,
+        ),
+    ],
+)
+def test_shipped_weights_say_what_they_said(env_id, instance, logits, value):
+    """Guards faster ways to the same numbers: scores of the thirteenth decision, as first computed after training."""
+    trained = load_policy("pretrained", env_id)
+    env = make_batch(env_id, trained.options, [instance])
+    network = trained.network(env.schema)
+    observation, _ = env.reset(seed=0)
+    with torch.inference_mode():
+        for _ in range(12):
+            scores, _, batch = decide(network, observation)
+            observation, *_ = env.step(choose(scores, batch).numpy())
+        scores, values, _ = decide(network, observation)
+    torch.testing.assert_close(scores, torch.tensor(logits), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(values, torch.tensor([value]), rtol=1e-5, atol=1e-5)

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from makespan.agents import temporal
 from makespan.agents.config import NetworkConfig
 from makespan.agents.network import ActorCritic
 from makespan.agents.policy import LearnedPolicy
-from makespan.agents.temporal import TemporalEncoder, temporal_encoders
+from makespan.agents.temporal import SeriesTable, TemporalEncoder, temporal_encoders
 from makespan.envs.core.graph import EdgeType, Feature, NodeType, raw, series_of
 from makespan.envs.fleet.gymnasium_env import UAMFleetVectorEnv
 from makespan.envs.fleet.schema import fleet_schema
@@ -64,7 +65,7 @@ def test_forward_is_the_transformer_it_says():
     encoder = TemporalEncoder(FEATURES, 8, static_only=False)
     x = np.random.default_rng(0).random((6, 6)).astype(np.float32)
     x[3, 1:5] = x[0, 1:5]  # equal series, unlike plain columns
-    out = encoder(torch.from_numpy(x)).detach().numpy()
+    out = encoder(torch.from_numpy(x)).rows().detach().numpy()
     assert out.shape == (6, encoder.size) == (6, 10)
     np.testing.assert_allclose(out, by_hand(encoder, x.astype(np.float64)), atol=1e-5)
 
@@ -75,13 +76,39 @@ def test_equal_series_are_encoded_once():
     seen = []
     encoder.token.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0].shape[0]))
     x = torch.rand(2, 6)[torch.tensor([0, 1, 1, 0, 1])]
-    encoder(x).sum().backward()
+    encoder(x).rows().sum().backward()
     assert seen == [2]
     shared = encoder.token.weight.grad.clone()
     encoder.zero_grad()
     for row in x:
-        encoder(row[None]).sum().backward()
+        encoder(row[None]).rows().sum().backward()
     torch.testing.assert_close(encoder.token.weight.grad, shared, atol=1e-5, rtol=1e-4)
+
+
+def test_a_table_keeps_what_is_encoded():
+    """Guards the policy's saving: known series are not encoded again, new ones are, and what comes out is the same."""
+    torch.manual_seed(0)
+    encoder, table, seen = TemporalEncoder(FEATURES, 8, static_only=False), SeriesTable(), []
+    encoder.token.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0].shape[0]))
+    x = torch.rand(40, 6)
+    with torch.inference_mode():
+        expected = encoder(x).rows()
+        for rows, new in ((slice(0, 3), 3), (slice(1, 30), 27), (slice(0, 40), 10), (slice(0, 40), 0)):
+            seen.clear()
+            torch.testing.assert_close(encoder(x[rows], table).rows(), expected[rows])
+            assert sum(seen) == new
+
+
+def test_a_full_table_begins_anew(monkeypatch):
+    """Guards the bound on memory: beyond it series are forgotten, and encoded as before when they come again."""
+    monkeypatch.setattr(temporal, "KEPT", 5)
+    encoder, table = TemporalEncoder(FEATURES, 8, static_only=False), SeriesTable()
+    x = torch.rand(9, 6)
+    with torch.inference_mode():
+        expected = encoder(x).rows()
+        for rows in (slice(0, 6), slice(6, 9), slice(0, 9)):
+            torch.testing.assert_close(encoder(x[rows], table).rows(), expected[rows])
+    assert len(table.embedding) == 9
 
 
 def test_only_types_with_series_have_an_encoder():
@@ -115,5 +142,5 @@ def test_the_forecast_reaches_the_fleets_decisions():
 
 
 def _encoded(network, observation):
-    instances, decisions = network.batch(observation)
+    instances, decisions = network.reader.both(observation)
     return network.encode(instances), decisions
