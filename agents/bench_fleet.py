@@ -70,7 +70,7 @@ def _of_size(size: str) -> Iterator[Contestant]:
     yield row("Parallel, agents a tick", 1, lambda: _ticks(day))
 
 
-def _twin() -> ModuleType:
+def plain_twin() -> ModuleType:
     """The plain simulator, which stands in the tests of a checkout only."""
     spec = importlib.util.spec_from_file_location("plain_fleet", _TWIN)
     if spec is None or spec.loader is None or not _TWIN.exists():
@@ -81,7 +81,7 @@ def _twin() -> ModuleType:
 
 
 def _plain(name: str) -> Play:
-    play_plain, day, rng = _twin().play_plain, load_instance(name), random.Random(0)
+    play_plain, day, rng = plain_twin().play_plain, load_instance(name), random.Random(0)
 
     def play() -> int:
         decisions = 0

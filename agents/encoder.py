@@ -39,14 +39,16 @@ class Mlp(nn.Sequential):
     def __init__(self, inputs: int, hidden: int, outputs: int) -> None:
         super().__init__(nn.Linear(inputs, hidden), nn.SiLU(), nn.Linear(hidden, outputs))
 
-    def forward(self, x: Tensor, shared: Tensor | None = None, owner: Tensor | None = None) -> Tensor:
-        """Of the columns of `x` followed by the rows `owner` of `shared`, if there are any.
+    def forward(
+        self, x: Tensor, shared: Tensor | None = None, owner: Tensor | None = None, at: int | None = None
+    ) -> Tensor:
+        """Of the columns of `x` with the rows `owner` of `shared`, if there are any, put in before column `at`, by default last.
 
         What many rows share enters the first layer once. The layers are called by their weights: for a single decision,
         calling them as modules would take as long as what they do.
 
         Shapes:
-            x: (n, inputs), or the first columns of that. shared: (m, the other columns). owner: (n,). Returns (n, outputs).
+            x: (n, inputs), or without the columns of `shared` (m, k). owner: (n,). Returns (n, outputs).
         """
         first, _, last = self
         assert isinstance(first, nn.Linear)
@@ -55,9 +57,11 @@ class Mlp(nn.Sequential):
         if shared is None or owner is None:
             hidden = F.linear(x, weight, bias)
         else:
-            columns = x.shape[-1]
-            common = F.linear(shared, weight[:, columns:], bias)
-            hidden = F.linear(x, weight[:, :columns]) + common.index_select(0, owner)
+            begin = x.shape[-1] if at is None else at
+            before, own, after = weight.tensor_split((begin, begin + shared.shape[-1]), dim=1)
+            weight = torch.cat([before, after], 1) if after.shape[1] else before
+            common = F.linear(shared, own, bias)
+            hidden = F.linear(x, weight) + common.index_select(0, owner)
         return F.linear(F.silu(hidden), last.weight, last.bias)
 
 
@@ -255,11 +259,15 @@ class _LightRound(nn.Module):
         """New embeddings of the upper nodes by type (n, d), and of the system (B, d)."""
         normed = {name: norm(h[name]) for name, norm in self.norms.items()}
         system = self.system_norm(z)
-        inputs = {name: [x, system.index_select(0, batch.nodes[name].graph)] for name, x in normed.items()}
+        inputs = {name: [x] for name, x in normed.items()}
         for pair in pairs:
             inputs[pair.target].append(pair.relation.to_targets(normed[pair.source]) + pair.at_targets)
             inputs[pair.source].append(pair.relation.to_sources(normed[pair.target]) + pair.at_sources)
-        h = {name: h[name] + update(torch.cat(inputs[name], -1)) for name, update in self.updates.items()}
+        h = {
+            name: h[name]
+            + update(torch.cat(inputs[name], -1), system, batch.nodes[name].graph, at=normed[name].shape[-1])
+            for name, update in self.updates.items()
+        }
         pooled = [pool(x, batch.nodes[name].spans) for name, x in normed.items()]
         return h, z + self.system_update(torch.cat([system, *pooled], -1))
 

@@ -39,18 +39,20 @@ class Spans:
     def of(cls, counts: NDArray[np.int64]) -> Spans:
         """The spans of graphs with so many rows (B,)."""
         each = int(counts[0]) if len(counts) else 0
-        if each and (counts == each).all():
-            return cls(*map(torch.from_numpy, _even_spans(len(counts), each)), each)
-        graph = np.repeat(np.arange(len(counts)), counts)
-        first = np.cumsum(counts) - counts
-        return cls(*map(torch.from_numpy, (graph, first, counts)), None)
+        even = each > 0 and bool((counts == each).all())
+        if even:
+            graph, first = _even_spans(len(counts), each)
+        else:
+            graph, first = np.repeat(np.arange(len(counts)), counts), np.cumsum(counts) - counts
+        graphs, begins, sizes = map(torch.from_numpy, (graph, first, counts))
+        return cls(graphs, begins, sizes, each if even else None)
 
 
 @lru_cache(maxsize=64)
-def _even_spans(num_graphs: int, each: int) -> tuple[NDArray[np.int64], ...]:
-    """Graphs, first rows and counts; arrays, as tensors that inference makes are of no use to training."""
+def _even_spans(num_graphs: int, each: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Graphs and first rows; arrays, as tensors that inference makes are of no use to training."""
     graph = np.arange(num_graphs)
-    return graph.repeat(each), graph * each, np.full(num_graphs, each)
+    return graph.repeat(each), graph * each
 
 
 def pool(x: Tensor, spans: Spans) -> Tensor:

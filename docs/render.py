@@ -188,6 +188,7 @@ PARTS: Final[dict[str, Callable[..., str]]] = {
     "results-ppo": results.ppo,
     "results-solvers": results.solvers,
     "results-speed": results.speed,
+    "results-durations": results.durations,
     "results-flexible": results.flexible,
     "results-minimalloc": results.minimalloc,
     "results-gap": results.gap,

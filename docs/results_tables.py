@@ -323,6 +323,27 @@ def seeds(name: str, *rules: str) -> str:
     return f"{table(header, rows)}\n\n{note}"
 
 
+def durations(name: str, *agents: str) -> str:
+    """Seconds an instance of everybody in a stored timing, and as a multiple of the agents', whose names contain these words."""
+    document = _stored(name)
+    seconds: dict[str, list[float]] = {}
+    for row in document["rows"]:
+        seconds.setdefault(row["what"], []).append(row["seconds"])
+    means = {what: float(np.mean(taken)) for what, taken in seconds.items()}
+    chosen = [next(what for what in means if agent in what) for agent in agents]
+    rows = [
+        [what, f"{mean:.3g}", *(f"{mean / means[agent]:,.3g}" for agent in chosen)]
+        for what, mean in sorted(means.items(), key=lambda item: -item[1])
+    ]
+    meta = document["meta"]
+    note = (
+        f"CPU seconds of one process, means over {len(next(iter(seconds.values())))} days, on a busy machine; in plain Python "
+        f"{meta['sample']} of {meta['evaluations']:,} days are played and the rest extrapolated. `{meta['command']}`, commit "
+        f"{meta['commit'][:7]}, {meta['machine']['cpu_count']} cores."
+    )
+    return f"{table(['', 'seconds a day', *(f'times {agent}' for agent in chosen)], rows)}\n\n{note}"
+
+
 def total(name: str) -> str:
     """Total objective of each policy over the same instances against the best rule's, from a stored evaluation.
 
