@@ -113,7 +113,7 @@ def test_empty_rows_reach_no_tensor():
     parents = [int(first["job"][b]) + view["task_parent"] for b, view in enumerate(views)]
     assert instances.parents["task"].tolist() == np.concatenate(parents).tolist()
     pointed = [int(first["task"][b]) + view["candidate_index"][:, 0] for b, view in enumerate(views)]
-    assert decisions.candidate_nodes["task"].tolist() == np.concatenate(pointed).tolist()
+    assert decisions.candidate_nodes["task"].row.tolist() == np.concatenate(pointed).tolist()
     assert decisions.candidate_slot.tolist() == np.concatenate([view["action"] for view in views]).tolist()
 
 
