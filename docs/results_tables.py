@@ -332,7 +332,7 @@ def durations(name: str, *agents: str) -> str:
     means = {what: float(np.mean(taken)) for what, taken in seconds.items()}
     chosen = [next(what for what in means if agent in what) for agent in agents]
     rows = [
-        [what, f"{mean:.3g}", *(f"{mean / means[agent]:,.3g}" for agent in chosen)]
+        [what, f"{mean:.3g}", *(_times(mean / means[agent]) for agent in chosen)]
         for what, mean in sorted(means.items(), key=lambda item: -item[1])
     ]
     meta = document["meta"]
@@ -403,7 +403,7 @@ SUMMARY: Final = (
     ("aircraft fleet", "`base`, 100 days", "", ("fleet_base",)),
     ("aircraft fleet", "`tiny`, 100 days", "", ("fleet_tiny",)),
     ("aircraft fleet", "`busy`, 100 days", "", ("fleet_busy",)),
-    ("aircraft fleet", "`large`, untrained, 3 days", "", ("fleet_large",)),
+    ("aircraft fleet", "`large`, untrained, 100 days", "", ("fleet_large",)),
 )
 """Problem, instances, the rule to beat ("": the best one), and the stored evaluations."""
 TOTALS: Final = frozenset({"total tardiness", "total weighted tardiness", "profit"})

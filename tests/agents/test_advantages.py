@@ -230,7 +230,7 @@ def test_the_future_reaches_the_critic_alone():
     """By gradient: what only a critic may read has none on any logit, and some on every value."""
     net = network().eval()
     env_observation = _some_observation()
-    instances, decisions = net.batch(env_observation)
+    instances, decisions = net.reader.both(env_observation)
     future = decisions.critic_x.clone().requires_grad_(True)
     decisions = dataclasses.replace(decisions, critic_x=future)
     logits, values = net.decide(net.encode(instances), decisions)

@@ -15,7 +15,8 @@ from makespan.envs.fleet.benchmark import load_instance
 from makespan.envs.fleet.schema import fleet_schema
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
-STORED = sorted(path.stem for path in RESULTS.glob("fleet_*.json"))
+SECONDS = {"fleet_genetic"}  # times, no evaluations
+STORED = sorted({path.stem for path in RESULTS.glob("fleet_*.json")} - SECONDS)
 ENV_ID = "makespan/UAMFleet-v0"
 
 
