@@ -11,12 +11,15 @@ from numpy.typing import NDArray
 
 from makespan.envs.core.errors import InvalidInstanceError
 from makespan.envs.core.kernels import borrowed, borrowing_kernel, kernel
+from makespan.envs.core.lookahead import parse_lookahead, with_lookahead
+from makespan.envs.core.policy import rules_of
 from makespan.envs.core.schedule import Schedule
 from makespan.envs.core.slots import SlotEngine, TimedOutcome
 from makespan.envs.transfer_robot import simulator as column
 from makespan.envs.transfer_robot.decisions import legal_actions, take
 from makespan.envs.transfer_robot.generator import CellSize
 from makespan.envs.transfer_robot.instance import TransferCell
+from makespan.envs.transfer_robot.lookahead import Lookahead
 from makespan.envs.transfer_robot.observation import Graph, graph_views, transfer_schema
 from makespan.envs.transfer_robot.schedules import schedule_of
 from makespan.envs.transfer_robot.simulator import (
@@ -152,11 +155,21 @@ class TransferEngine(SlotEngine):
     """
 
     def __init__(
-        self, num_slots: int, size: CellSize, *, fetches: str, reward: str, skip_forced: bool
+        self,
+        num_slots: int,
+        size: CellSize,
+        *,
+        fetches: str,
+        reward: str,
+        skip_forced: bool,
+        lookahead: str = "",
     ) -> None:
         self._size = size
         self._fetches, self._reward, self._skip_forced = fetches, reward, skip_forced
-        self.schema = transfer_schema(size.num_glasses, size.num_chambers, size.num_robots, size.max_hands)
+        self._lookahead = lookahead
+        names = parse_lookahead(lookahead, rules_of("transfer_robot"))
+        schema = transfer_schema(size.num_glasses, size.num_chambers, size.num_robots, size.max_hands)
+        self.schema = with_lookahead(schema, names, "LB0")
         self.observation = self.schema.zeros(num_slots)
         self._graph = graph_views(self.observation)
         self._cells = make_cells(
@@ -167,6 +180,8 @@ class TransferEngine(SlotEngine):
         self.loaded: list[TransferCell | None] = [None] * num_slots
         ahead, flow = fetches == "ahead", reward == "flow"
         self._batch = _make_batch(self._cells, self._graph, self.outcome, ahead, flow, skip_forced)
+        count = schema.candidates.max_count
+        self._ahead = Lookahead(names, size, num_slots, count) if names else None
 
     def load(self, slot: int, instance: TransferCell) -> None:
         """Start `instance` in a slot. Raises `InvalidInstanceError` if it is larger than the engine."""
@@ -180,10 +195,18 @@ class TransferEngine(SlotEngine):
         _write_cell(self._cells, slot, instance)
         _start(self._batch, slot)
         self.loaded[slot] = instance
+        self._look_ahead(np.arange(len(self.loaded)) == slot)
 
     def step(self, actions: NDArray[np.int64]) -> None:
         """Take one decision in each slot (B,); actions must be allowed, negative ones leave a slot untouched."""
         _step_batch(self._batch, actions)
+        self._look_ahead(np.asarray(actions >= 0))
+
+    def _look_ahead(self, moved: NDArray[np.bool_]) -> None:
+        """Show what rules would make of the candidates in slots that have moved (B,)."""
+        if self._ahead is not None:
+            asked = moved & ~self.outcome.terminated
+            self._ahead.look(self._cells, self._graph, asked, self._fetches == "ahead")
 
     @property
     def state(self) -> Cells:
@@ -223,6 +246,7 @@ class TransferEngine(SlotEngine):
             "fetches": self._fetches,
             "reward": self._reward,
             "skip_forced": self._skip_forced,
+            "lookahead": self._lookahead,
         }
 
     def _arrays(self) -> tuple[NDArray[Any], ...]:

@@ -24,11 +24,15 @@ Source = TransferCell | str
 SOURCES: Final = Sources(make_generator, "dual_arm", FixedCells, load_instance)
 
 
-def _engine(size: CellSize, num_slots: int, fetches: str, reward: str, skip_forced: bool) -> TransferEngine:
+def _engine(
+    size: CellSize, num_slots: int, fetches: str, reward: str, skip_forced: bool, lookahead: str
+) -> TransferEngine:
     for what, value, known in (("fetches", fetches, FETCHES), ("reward", reward, REWARDS)):
         if value not in known:
             raise UnknownNameError(what, value, known)
-    return TransferEngine(num_slots, size, fetches=fetches, reward=reward, skip_forced=skip_forced)
+    return TransferEngine(
+        num_slots, size, fetches=fetches, reward=reward, skip_forced=skip_forced, lookahead=lookahead
+    )
 
 
 class TransferRobotEnv(SchedulingEnv):
@@ -73,6 +77,8 @@ class TransferRobotEnv(SchedulingEnv):
     * `reward`: "makespan" (default) or "flow".
     * `skip_forced`: take decisions with a single candidate inside the environment (default), handing their reward to the
       decision before; the first decision of an episode is always asked.
+    * `lookahead`: rules, "swap_push/earliest", that finish a copy of the cell after each candidate; what they reach, knowing no
+      more than anybody else, is shown in further columns of the candidates (the pilot method). Default: none.
     * `illegal_action`: "random" (default), "noop" or "raise"; see `SchedulingEnv`.
     * `copy`: hand out copies of the observation (default), or the live buffers.
     * `render_mode`: "ansi", "rgb_array" or "human".
@@ -91,13 +97,14 @@ class TransferRobotEnv(SchedulingEnv):
         fetches: Fetches = "ahead",
         reward: Reward = "makespan",
         skip_forced: bool = True,
+        lookahead: str = "",
         illegal_action: IllegalAction = "random",
         copy: bool = True,
         render_mode: str | None = None,
         **parameters: Any,
     ) -> None:
         source = self.sources.choose(generator, instance, parameters)
-        engine = _engine(source.size, 1, fetches, reward, skip_forced)
+        engine = _engine(source.size, 1, fetches, reward, skip_forced, lookahead)
         super().__init__(engine, source, illegal_action=illegal_action, copy=copy, render_mode=render_mode)
 
 
@@ -116,6 +123,7 @@ class TransferRobotVectorEnv(SchedulingVectorEnv):
         fetches: Fetches = "ahead",
         reward: Reward = "makespan",
         skip_forced: bool = True,
+        lookahead: str = "",
         illegal_action: IllegalAction = "random",
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         copy: bool = True,
@@ -123,7 +131,7 @@ class TransferRobotVectorEnv(SchedulingVectorEnv):
     ) -> None:
         source = self.sources.choose(generator, instance, parameters, instances)
         super().__init__(
-            _engine(source.size, num_envs, fetches, reward, skip_forced),
+            _engine(source.size, num_envs, fetches, reward, skip_forced, lookahead),
             source,
             num_envs,
             instances=instances,

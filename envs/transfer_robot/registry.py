@@ -1,8 +1,8 @@
-"""The transfer robots' solvers by name; importing this loads none of them."""
+"""The transfer robots' solvers, and their policies that are no rules, by name; importing this loads none of them."""
 
 from __future__ import annotations
 
-from makespan.envs.core.policy import register_solver
+from makespan.envs.core.policy import register_policy, register_solver
 
 register_solver(
     "transfer_robot",
@@ -21,4 +21,12 @@ register_solver(
     "cp_sat",
     "Perron & Furnon, OR-Tools CP-SAT",
     "makespan.envs.transfer_robot.solver:CPSATSolver",
+)
+register_policy(
+    "transfer_robot",
+    "pilot",
+    "after each candidate a copy of the cell is finished by a rule; Duin & Voss (1999), Networks 34(3)",
+    "makespan.envs.core.lookahead:PilotPolicy",
+    mode="ahead",
+    needs={"lookahead": ("lookahead", "swap_push")},
 )

@@ -5,7 +5,10 @@ Glasses at the load port are written once; what moves or processes is written at
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from makespan.envs.core.kernels import borrowing_kernel
 from makespan.envs.transfer_robot.observation import Graph
@@ -62,6 +65,8 @@ from makespan.envs.transfer_robot.simulator import (
     foreseen,
     foreseen_free,
 )
+
+FloatRow = NDArray[np.floating[Any]]
 
 _MOST = np.float32(100.0)  # the features' upper limit
 _NEVER = np.float32(2.0**23)
@@ -284,9 +289,45 @@ def _write_common(cells: Cells, graph: Graph, b: int, a: int, g: int, x: int, le
     if lev > 0:
         before = level[b, lev - 1, LAST] - level[b, lev - 1, FIRST]
         row[19] = np.float32(level[b, lev - 1, WAITING] / before)
-    row[_RAW], row[_RAW + 2], row[_RAW + 3], row[_RAW + 4] = g, way, begin, lev
-    row[_RAW + 6], row[_RAW + 7] = level[b, lev + 1, EMPTY], 0.0
-    row[_RAW + 8], row[_RAW + 9], row[_RAW + 10] = process, _NEVER, now
+    write_raw(cells, b, a, row, _RAW)
+
+
+@borrowing_kernel
+def _exchanges(cells: Cells, b: int, lev: int) -> bool:
+    """Whether a glass that the asked robot holds waits for a chamber of level `lev`."""
+    for hand in range(HELD, HELD + 2):
+        g = cells.robot[b, cells.clock[b, ASKED], hand]
+        if g >= 0 and cells.glass[b, g, STAGE] + 1 == lev:
+            return True
+    return False
+
+
+@borrowing_kernel
+def write_raw(cells: Cells, b: int, a: int, row: FloatRow, first: int) -> None:
+    """Write the raw features of candidate `a`, a move of the asked robot, into a row from column `first` on."""
+    clock, station, level = cells.clock, cells.station, cells.level
+    now, r, width = clock[b, NOW], clock[b, ASKED], station.shape[1] - 1
+    fetches, left = a < width, FAR
+    if fetches:
+        x, g, lev, ready = a, station[b, a, GLASS], station[b, a, LEVEL], station[b, a, READY]
+        if ready > now and x > 0:
+            ready = max(now, station[b, x, PROMISED])
+        if x > 0:
+            left = _time_left(cells, b, x, now)
+    else:
+        x, g = a % width + 1, cells.robot[b, r, HELD + a // width - 1]
+        lev, ready = cells.glass[b, g, STAGE], cells.glass[b, g, SINCE]
+    way = cells.travel[b, cells.robot[b, r, AT], x]
+    room = 0
+    for y in range(level[b, lev + 1, FIRST], level[b, lev + 1, LAST]):
+        room += 1 if station[b, y, GLASS] < 0 else 0
+    row[first], row[first + 1], row[first + 2] = g, ready, way
+    row[first + 3] = max(now + way, ready) if fetches else now + way
+    row[first + 4], row[first + 5], row[first + 6] = lev, 0.0 if fetches else 1.0, room
+    row[first + 7] = 1.0 if fetches and _exchanges(cells, b, lev) else 0.0
+    row[first + 8] = cells.process[b, g, lev, TIME] if lev < clock[b, STAGES] else 0
+    row[first + 9] = _NEVER if left == FAR else left
+    row[first + 10] = now
 
 
 @borrowing_kernel
@@ -307,13 +348,8 @@ def _write_fetch(cells: Cells, graph: Graph, b: int, x: int) -> None:
         left = _time_left(cells, b, x, arrival)
         if left < FAR:
             row[9], row[10] = _clip(left * unit), 1.0 if left < 0 else 0.0
-            row[_RAW + 9] = _time_left(cells, b, x, now)
-    for hand in range(HELD, HELD + 2):
-        other = robot[b, r, hand]
-        if other >= 0 and cells.glass[b, other, STAGE] + 1 == lev:
-            row[13] = row[_RAW + 7] = 1.0
+    row[13] = 1.0 if _exchanges(cells, b, lev) else 0.0
     row[14] = 1.0 if robot[b, r, FULL] + 1 == robot[b, r, HAND_COUNT] else 0.0
-    row[_RAW + 1], row[_RAW + 5] = ready, 0.0
 
 
 @borrowing_kernel
@@ -328,4 +364,3 @@ def _write_delivery(cells: Cells, graph: Graph, b: int, a: int, hand: int, y: in
     row[6] = _clip((arrival + cells.station[b, y, LOAD] - now) * unit)
     row[8] = _clip((now - since) * unit)
     row[14] = 0.0
-    row[_RAW + 1], row[_RAW + 5] = since, 1.0

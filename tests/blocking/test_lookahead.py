@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from blocking_shops import small_shop
+from looking_ahead import compare_values, random_action
 
 from makespan.envs.blocking.engine import BlockingShopEngine
 from makespan.envs.blocking.generator import UniformBlockingShop
@@ -16,7 +17,7 @@ from makespan.envs.blocking.randomised import dispatch
 from makespan.envs.blocking.simulator import NOW, WINDOW
 from makespan.envs.blocking.validator import validate
 from makespan.envs.core.lookahead import PilotPolicy
-from makespan.envs.core.policy import RulePolicy, get_rule, rules_of
+from makespan.envs.core.policy import rules_of
 
 
 def engine_for(
@@ -37,32 +38,6 @@ def engine_for(
     return engine
 
 
-def played(engine: BlockingShopEngine, action: int, policy: RulePolicy) -> float:
-    """The makespan when slot 0 takes a candidate and a rule goes on; leaves the engine as it was."""
-    token = engine.clone(0)
-    engine.step(np.array([action]))
-    while not engine.outcome.terminated[0]:
-        engine.step(policy.act(engine.observation))
-    makespan = engine.objective(0)
-    engine.restore(0, token)
-    return makespan
-
-
-def compare(engine: BlockingShopEngine, rule: str) -> int:
-    """Check the values of one decision against episodes played with the rule; their number."""
-    policy = RulePolicy(get_rule("blocking", rule), engine.schema)
-    allowed = np.flatnonzero(engine.observation["action_mask"][0])
-    column = engine.schema.action_feature("value")
-    for action in allowed:
-        assert engine.observation["candidate_x"][0, action, column] == played(engine, action, policy)
-    return len(allowed)
-
-
-def random_action(engine: BlockingShopEngine, rng: np.random.Generator) -> np.ndarray:
-    mask = engine.observation["action_mask"]
-    return np.where(mask > 0, rng.random(mask.shape), -1.0).argmax(axis=1)
-
-
 def test_every_rule_can_finish() -> None:
     """The kernel knows the family's rules, by the same names."""
     assert set(LOOKAHEAD_RULES) == set(rules_of("blocking"))
@@ -77,7 +52,7 @@ def test_values_are_what_the_rule_reaches(admission: str, swap: bool) -> None:
         for low in (0, 1):
             engine, compared = engine_for([small_shop(rng, swap, low=low)], admission, (rule,)), 0
             while not engine.outcome.terminated[0]:
-                compared += compare(engine, rule)
+                compared += compare_values(engine, "blocking", rule)
                 engine.step(random_action(engine, rng))
             assert compared
 
@@ -97,7 +72,7 @@ def test_values_under_downtime(repeat: bool) -> None:
         while not engine.outcome.terminated[0]:
             ended = engine._shops.machine[0, :3, WINDOW].sum()
             if ended and engine._shops.clock[0, NOW] >= again.max():
-                exact += compare(engine, "blocked_spt_twk")
+                exact += compare_values(engine, "blocking", "blocked_spt_twk")
             engine.step(random_action(engine, rng))
     assert exact > 50
 

@@ -48,6 +48,7 @@ SETTINGS: dict[str, dict[str, object]] = {
         "interarrival_factor": 0.5,
         "limited": 1.0,
     },
+    "lookahead": {"generator": "residency", "lookahead": "swap_push/earliest"},
     "shuffled": {"generator": "two_dual_arms", "shuffled": True, "fetches": "ready"},
 }
 
@@ -66,7 +67,7 @@ def test_gymnasium_and_sb3_checkers() -> None:
     sb3.check_env(env.unwrapped, warn=False)
 
 
-@pytest.mark.parametrize("name", ["default", "everything"])
+@pytest.mark.parametrize("name", ["default", "everything", "lookahead"])
 def test_vector_equals_scalar(name: str) -> None:
     """Slot i of the native batch sees, gets and schedules what the scalar environment seeded seed + i does."""
     check_scheduling_vector_env(ID, num_glasses=5, **SETTINGS[name])
