@@ -17,7 +17,6 @@ from makespan.envs.soc.state import (
     END,
     ENTERED,
     ID,
-    IS_READY,
     JOB_PROFILE,
     MILLION,
     NOW,
@@ -90,7 +89,7 @@ def draw_durations(socs: Socs, trial: Socs, b: int, k: int) -> None:
             first = socs.profile[b, i, TASK_FIRST]
             for local in range(socs.profile[b, i + 1, TASK_FIRST] - first):
                 status = socs.task[b, slot * num_tasks + local, STATUS]
-                if status == OUTSTANDING or status == IS_READY or status == WAITING:
+                if OUTSTANDING <= status <= WAITING:
                     _draw_task(socs, trial, b, k, socs.arrival[b, j, ROW] + local, first + local)
     for j in range(clock[b, ENTERED], clock[b, ARRIVED]):
         i = socs.arrival[b, j, JOB_PROFILE]

@@ -162,7 +162,15 @@ class SocEngine(SlotEngine):
         which = MODES.index(mode)
         rollout = -1 if rollout_rule is None else ROLLOUT_RULES.index(rollout_rule)
         self._settings = Settings(
-            which, defer, skip_forced, merge_twins, most_jobs, observe, rollout, rollout_samples, rollout_draws
+            which,
+            defer,
+            skip_forced,
+            merge_twins,
+            most_jobs,
+            observe,
+            rollout,
+            rollout_samples,
+            rollout_draws,
         )
         self._limits = Limits(
             size.num_pes,

@@ -28,7 +28,6 @@ from makespan.envs.soc.state import (
     HEAD,
     HORIZON,
     I32,
-    I64,
     ID,
     IS_READY,
     JOB_PROFILE,

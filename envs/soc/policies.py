@@ -157,7 +157,9 @@ class Pilot:
         if "rollout" not in known:
             raise ValueError("the pilot method needs an environment with rollout_rule")
         if doubt and "rollout_error" not in known:
-            raise ValueError(f"doubt: {doubt}; needs an environment with rollout_draws, there is no error without draws")
+            raise ValueError(
+                f"doubt: {doubt}; needs an environment with rollout_draws, there is no error without draws"
+            )
         self.rule, self.samples, self.work = RulePolicy(get_rule("soc", rule), schema), samples, work
         self.doubt = doubt
         names = ("rollout", "rollout_work", *(("rollout_error",) if doubt else ()))

@@ -259,7 +259,9 @@ def write_rollouts(
     worlds = draws if draws and has_law(socs, b) else 1
     cost = np.zeros((mask.size, 1 + samples, worlds), np.int64)
     totals = np.zeros((mask.size, 1 + samples, 2), np.int64)
-    _play_worlds(socs, trial, graph, b, mode, with_defer, rule, draws if has_law(socs, b) else 0, cost, totals)
+    _play_worlds(
+        socs, trial, graph, b, mode, with_defer, rule, draws if has_law(socs, b) else 0, cost, totals
+    )
     chosen, leader = np.zeros(mask.size, np.int64), -1
     least_cost, least_end, least_work = _FAR, _FAR, _FAR
     for a in range(mask.size):
