@@ -151,7 +151,8 @@ def text_formats() -> str:
 
 def graph(env_id: str, *keywords: str) -> str:
     """The decision graph of an environment made with keywords (name, value, name ...): node and edge types, every column."""
-    schema = _schema(env_id, dict(zip(keywords[::2], keywords[1::2], strict=True)))
+    values = (int(value) if value.isdecimal() else value for value in keywords[1::2])
+    schema = _schema(env_id, dict(zip(keywords[::2], values, strict=True)))
     nodes = (
         [f"`{n.name}`", n.level, f"`{n.parent}`" if n.parent else "", str(len(n.features))]
         for n in schema.nodes

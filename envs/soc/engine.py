@@ -117,6 +117,8 @@ class SocEngine(SlotEngine):
         observe: False leaves the decision graph empty but for the mask.
         rollout_rule: One of `ROLLOUT_RULES`, which plays each candidate out for further columns; None: nobody does.
         rollout_samples: Further rollouts of each candidate, of which the cheapest counts.
+        rollout_draws: Worlds of drawn durations that a rollout of an instance with noise is the mean over; 0: expected
+            durations.
 
     Attributes:
         schema: The decision graph's schema.
@@ -139,6 +141,7 @@ class SocEngine(SlotEngine):
         observe: bool = True,
         rollout_rule: str | None = None,
         rollout_samples: int = 0,
+        rollout_draws: int = 0,
     ) -> None:
         self._options = {
             "mode": mode,
@@ -151,6 +154,7 @@ class SocEngine(SlotEngine):
             "observe": observe,
             "rollout_rule": rollout_rule,
             "rollout_samples": rollout_samples,
+            "rollout_draws": rollout_draws,
         }
         self._size = size
         live = min(max_live_jobs, size.num_jobs, size.max_jobs or max_live_jobs)
@@ -158,7 +162,15 @@ class SocEngine(SlotEngine):
         which = MODES.index(mode)
         rollout = -1 if rollout_rule is None else ROLLOUT_RULES.index(rollout_rule)
         self._settings = Settings(
-            which, defer, skip_forced, merge_twins, most_jobs, observe, rollout, rollout_samples
+            which,
+            defer,
+            skip_forced,
+            merge_twins,
+            most_jobs,
+            observe,
+            rollout,
+            rollout_samples,
+            rollout_draws,
         )
         self._limits = Limits(
             size.num_pes,
@@ -181,6 +193,7 @@ class SocEngine(SlotEngine):
             which,
             defer,
             rollout >= 0,
+            rollout_draws > 0,
         )
         self.observation = self.schema.zeros(num_slots)
         self._graph = graph_views(self.observation, self._max_ready, size.num_pes, live)

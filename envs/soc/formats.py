@@ -11,7 +11,8 @@ and may have
 * `bandwidth`: M x M volume per us, 0 for at once; without it a volume is the us between different PEs, and 0 on one;
 * `profiles`: sizes of the task graphs, in the order of the tasks, if there are several; they are joined by no edges;
 * `jobs`: a list of [profile, arrival in us]; without it each profile is one job at time 0;
-* `realised`: a list like `exec_time` with a row for each task of each job;
+* `realised`: a list like `exec_time` with a row for each task of each job; `deviation`: the fraction of the expected times
+  that is known to be their standard deviation;
 * `cluster`: cluster of each PE (without it, each is one of its own); PEs of a cluster with the same times are of one type;
 * `objective`: "latency", "makespan" (the default) or "energy"; `horizon`, `warm_up`, `max_jobs`;
 * `power`: an object with `frequency`, `table`, `level` and `base` as in `PowerModel`;
@@ -45,6 +46,7 @@ _OPTIONAL: Final = (
     "profiles",
     "jobs",
     "realised",
+    "deviation",
     "cluster",
     "objective",
     "horizon",
@@ -153,6 +155,7 @@ class _Reader:
                 realised=(
                     np.zeros((0, num_pes), np.int32) if not realised else self._times("realised", realised)
                 ),
+                deviation=self._deviation(),
                 objective=self._objective(),
                 horizon=self._whole("horizon", self.entry.get("horizon", 0)),
                 warm_up=self._whole("warm_up", self.entry.get("warm_up", 0)),
@@ -174,6 +177,12 @@ class _Reader:
             self._fail(key, value, "a whole number >= 0")
         assert isinstance(value, int)
         return value
+
+    def _deviation(self) -> float:
+        value = self.entry.get("deviation", 0)
+        if not isinstance(value, (int, float)) or isinstance(value, bool):
+            self._fail("deviation", value, "a number >= 0")
+        return float(value)
 
     def _list(self, key: str, value: object) -> list[Any]:
         if not isinstance(value, list):
@@ -307,6 +316,7 @@ def _lines(instance: SocInstance) -> list[str]:
     }
     if not instance.is_deterministic:
         fields["realised"] = _nullable(instance.realised)
+        fields["deviation"] = instance.deviation
     if (power := instance.power) is not None:
         arrays = {key: getattr(power, key).tolist() for key in ("frequency", "table", "level")}
         fields["power"] = {**arrays, "base": power.base}

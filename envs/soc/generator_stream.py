@@ -204,7 +204,8 @@ def draw_stream(
     )
     if stream.noise == 0:
         return instance
-    return dataclasses.replace(instance, realised=with_noise(instance, streams.noise, stream.noise))
+    realised = with_noise(instance, streams.noise, stream.noise)
+    return dataclasses.replace(instance, realised=realised, deviation=stream.noise)
 
 
 SOC16_MIX = DS3_MIX

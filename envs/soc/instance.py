@@ -61,6 +61,8 @@ class SocInstance:
         arrival: (J,) int64, us, nondecreasing.
         realised: (N, M) int32, us that task `row_first[j] + local` really takes on PE m, known only when it ends; -1 where it
             cannot run. Shape (0, M): exactly `execution`.
+        deviation: How uncertain durations are, as far as anybody knows: `realised` as if drawn from Gaussians around `execution`,
+            rounded and at least 1, with this fraction of it as standard deviation; 0: nothing is known.
         horizon: us at which the run is cut off; 0: when all jobs are done. Jobs that arrive at or after it never enter.
         warm_up: us; jobs that arrive earlier are not counted in the latency.
         max_jobs: Most jobs in the system at once; later arrivals wait outside, in order; 0: no cap.
@@ -81,6 +83,7 @@ class SocInstance:
     job_profile: NDArray[np.int32]
     arrival: NDArray[np.int64]
     realised: NDArray[np.int32] = field(default_factory=lambda: np.zeros((0, 0), np.int32))
+    deviation: float = 0.0
     objective: Objective = "latency"
     horizon: int = 0
     warm_up: int = 0
@@ -215,6 +218,8 @@ class SocInstance:
             raise InvalidInstanceError(
                 f"objective: {self.objective!r}; expected one of {', '.join(OBJECTIVES)}"
             )
+        if not 0 <= self.deviation < 10:
+            raise InvalidInstanceError(f"deviation: {self.deviation}; expected a fraction in [0, 10)")
         for key in ("horizon", "warm_up", "max_jobs"):
             if getattr(self, key) < 0:
                 raise InvalidInstanceError(f"{key}: {getattr(self, key)}; expected >= 0")

@@ -15,6 +15,7 @@ from makespan.envs.soc.state import (
     CLUSTER,
     CLUSTERS,
     COUNTED,
+    DEVIATION,
     ENERGY,
     FIRST_BOUND,
     HEAD,
@@ -25,6 +26,7 @@ from makespan.envs.soc.state import (
     JOB_PROFILE,
     JOBS,
     LATENCY,
+    MILLION,
     MOST_PREDECESSORS,
     MOST_SUCCESSORS,
     NOW,
@@ -63,7 +65,8 @@ from makespan.envs.soc.templates import (
 class World(NamedTuple):
     """A `SocInstance` as the kernels take it.
 
-    `scalars` are horizon, warm-up, `max_jobs`, number of the objective, base power (-1 without a model), jobs that enter.
+    `scalars` are horizon, warm-up, `max_jobs`, number of the objective, base power (-1 without a model), jobs that
+    enter, deviation in millionths.
     """
 
     task_first: I32
@@ -92,6 +95,7 @@ def world_of(instance: SocInstance) -> World:
         OBJECTIVES.index(instance.objective),
         -1 if power is None else power.base,
         entering,
+        round(MILLION * instance.deviation),
     )
     return World(
         instance.task_first,
@@ -159,9 +163,10 @@ def load_slot(socs: Socs, b: int, world: World) -> None:
     clock[b] = 0
     _load_platform(socs, b, world)
     _load_profiles(socs, b, world)
-    horizon, warm_up, cap, objective, base, entering = world.scalars
+    horizon, warm_up, cap, objective, base, entering, deviation = world.scalars
     clock[b, HORIZON], clock[b, WARM_UP], clock[b, OBJECTIVE] = horizon, warm_up, objective
     clock[b, JOBS], clock[b, BASE_POWER] = entering, base
+    clock[b, DEVIATION] = deviation
     clock[b, ROOM] = socs.job.shape[1] if cap == 0 else min(cap, socs.job.shape[1])
     row = 0
     for j in range(world.job_profile.size):

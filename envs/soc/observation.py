@@ -28,7 +28,6 @@ from makespan.envs.soc.state import (
     HEAD,
     HORIZON,
     I32,
-    I64,
     ID,
     IS_READY,
     JOB_PROFILE,
@@ -119,7 +118,6 @@ class Graph(NamedTuple):
         I32  # (R, 4) earliest and second earliest finish, PE of the earliest, least finish + optimistic cost
     )
     rows: I32  # (L * S,) rows of ready, waiting and running tasks
-    played: I64  # (A, 3) cost, end and work of the rollout of each candidate
     active: I32  # (L, 3) longest unfinished path, ready tasks, committed and running tasks of a slot
 
 
@@ -132,11 +130,9 @@ def graph_views(buffers: dict[str, NDArray[Any]], max_ready: int, num_pes: int, 
         "rows": (buffers["task_mask"].shape[1],),
         "active": (max_live_jobs, 3),
     }
-    played = np.zeros((buffers["action_mask"].shape[1], 3), np.int64)
     return Graph(
         **{key: buffers[key] for key in Graph._fields if key in buffers},
         **{key: np.zeros(shape, np.int32) for key, shape in scratch.items()},
-        played=played,
     )
 
 

@@ -137,6 +137,9 @@ class Pilot:
         samples: Further rollouts of each candidate (`rollout_samples`).
         work: What a unit of the PEs' time in a rollout counts for, beside the objective's cost: the jobs in the system are
             not the last.
+        draws: Worlds of drawn durations that a rollout is the mean over where there is noise (`rollout_draws`).
+        doubt: Candidates that cost at most so many standard errors more than the best are its equals; the error is over
+            the draws.
     """
 
     def __init__(
@@ -147,17 +150,26 @@ class Pilot:
         rule: str = "stf",
         samples: int = 0,
         work: float = 0.0,
+        draws: int = 0,
+        doubt: float = 0.0,
     ) -> None:
-        if "rollout" not in [feature.name for feature in schema.candidates.features]:
+        known = [feature.name for feature in schema.candidates.features]
+        if "rollout" not in known:
             raise ValueError("the pilot method needs an environment with rollout_rule")
+        if doubt and "rollout_error" not in known:
+            raise ValueError(
+                f"doubt: {doubt}; needs an environment with rollout_draws, there is no error without draws"
+            )
         self.rule, self.samples, self.work = RulePolicy(get_rule("soc", rule), schema), samples, work
-        self._columns = [schema.action_feature(name) for name in ("rollout", "rollout_work")]
+        self.doubt = doubt
+        names = ("rollout", "rollout_work", *(("rollout_error",) if doubt else ()))
+        self._columns = [schema.action_feature(name) for name in names]
 
     def act(self, observation: Observation) -> Actions:
         """The best candidates (B,)."""
-        cost, work = (observation["candidate_x"][..., column] for column in self._columns)
+        cost, work, *error = (observation["candidate_x"][..., column] for column in self._columns)
         score = np.where(observation["action_mask"] > 0, cost + self.work * work, np.inf)
-        best = score <= score.min(axis=-1, keepdims=True)
+        best = score <= score.min(axis=-1, keepdims=True) + self.doubt * sum(error)
         return self.rule.act({**observation, "action_mask": best.astype(np.int8)})
 
 
@@ -175,5 +187,5 @@ register_policy(
     "pilot",
     "Duin & Voss (1999), Networks 34(3); Bertsekas, Tsitsiklis & Wu (1997), J. of Heuristics 3(3)",
     "makespan.envs.soc.policies:Pilot",
-    needs={"rollout_rule": ("rule", "stf"), "rollout_samples": ("samples", 0)},
+    needs={"rollout_rule": ("rule", "stf"), "rollout_samples": ("samples", 0), "rollout_draws": ("draws", 0)},
 )

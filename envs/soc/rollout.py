@@ -4,38 +4,39 @@ The rollouts of the pilot method (Duin & Voss 1999, Networks 34(3); Bertsekas, T
 on a spare system that shares the slot's world. With samples, further rollouts follow list rules whose priorities are
 weighted sums of what the known rules look at, with weights as if drawn; of all rollouts of a candidate the cheapest counts.
 
-Rollouts know what the decision graph shows: no job arrives, and every task takes its expected time, a running one that is
-late ends within the next microsecond.
+Rollouts know what the decision graph shows, and how uncertain durations are: no further job arrives, and every task takes
+its expected time, a running one that is late ends within the next microsecond. With draws, a rollout of an instance with
+noise is played in so many worlds instead, whose durations are drawn of the instance's law (`makespan.envs.soc.draws`),
+and its cost is the mean: a lead in a single world, timed to the microsecond, is mostly luck.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import numpy as np
 
 from makespan.envs.core.kernels import borrowing_kernel, kernel
 from makespan.envs.soc.candidates import place
+from makespan.envs.soc.draws import draw_durations, draw_ends, expect_ends, has_law, number
 from makespan.envs.soc.observation import Graph, capped
-from makespan.envs.soc.schema import CANDIDATE_FEATURES, ROLLOUT_RULES
+from makespan.envs.soc.schema import CANDIDATE_FEATURES, PE_ONLY, ROLLOUT_RULES, TASK
 from makespan.envs.soc.simulator import advance, available, can_wait, commit, spent
 from makespan.envs.soc.state import (
     ARRIVED,
     BUSY,
     DEFERRED,
-    END,
     ENDED,
     I32,
+    I64,
     ID,
     JOBS,
     LAST_END,
     NOW,
     PES,
     READY,
-    RUNS,
-    RUNS_UNTIL,
     SCALE,
-    STOCHASTIC,
     TEMPLATE,
     UNIT,
     Socs,
@@ -47,7 +48,6 @@ _STF: Final = ROLLOUT_RULES.index("stf")
 _MIN_MIN: Final = ROLLOUT_RULES.index("min_min")
 _COLUMN: Final = len(CANDIDATE_FEATURES)
 _FAR: Final = 2**62
-_WORD: Final = 2**32 - 1
 
 # The most that weights of sampled sums come to, beside a finish's 1; the spread is in units of the instance's time.
 _SHORTEST: Final = 2.0
@@ -73,7 +73,7 @@ def _in_world_of(socs: Socs, spare: Socs, b: int) -> Socs:
         socs.platform[b : b + 1],
         socs.draw[b : b + 1],
         socs.arrival[b : b + 1],
-        socs.realised[b : b + 1],
+        spare.realised,  # what is drawn for rollouts, not what will be
         spare.job,
         spare.task,
         spare.data,
@@ -109,20 +109,7 @@ def _copy_state(socs: Socs, trial: Socs, b: int) -> None:
             _copy_rows(socs.data[b], trial.data[0], first, last)
     for i in range(socs.clock[b, READY]):
         trial.ready[0, i] = socs.ready[b, i]
-    clock, pe = trial.clock, trial.pe
-    clock[0, JOBS], clock[0, STOCHASTIC] = clock[0, ARRIVED], 0
-    for p in range(clock[0, PES]):
-        if pe[0, p, RUNS] >= 0:
-            pe[0, p, RUNS_UNTIL] = max(clock[0, NOW] + 1, trial.task[0, pe[0, p, RUNS], END])
-
-
-@borrowing_kernel
-def _number(a: int, b: int) -> float:
-    """A number in [0, 1) for each pair of small numbers, as if drawn: the same for all candidates, decisions and runs."""
-    x = (a * 0x9E3779B1 + b * 0x85EBCA77 + 0x165667B1) & _WORD
-    for factor in (0x2C1B3C6D, 0x297A2D39):
-        x = ((x ^ (x >> 15)) * factor) & _WORD
-    return (x ^ (x >> 15)) / (_WORD + 1.0)
+    trial.clock[0, JOBS] = trial.clock[0, ARRIVED]
 
 
 @borrowing_kernel
@@ -154,15 +141,15 @@ def _choose(socs: Socs, rule: int, max_ready: int) -> tuple[int, int]:
 def _choose_freely(socs: Socs, sample: int, max_ready: int) -> tuple[int, int]:
     """Position and PE of the least weighted sum; each sample has its own weights, and its own number for each task."""
     now, unit = socs.clock[0, NOW], socs.clock[0, UNIT]
-    shortest_weight, excess_weight = _SHORTEST * _number(sample, 1), _EXCESS * _number(sample, 2)
-    rank_weight, cost_weight = _RANK * _number(sample, 3), _COST * _number(sample, 4)
-    spread = _SPREAD * _number(sample, 5) * unit
+    shortest_weight, excess_weight = _SHORTEST * number(sample, 1), _EXCESS * number(sample, 2)
+    rank_weight, cost_weight = _RANK * number(sample, 3), _COST * number(sample, 4)
+    spread = _SPREAD * number(sample, 5) * unit
     position, pe, least = 0, 0, np.inf
     for r in range(min(socs.clock[0, READY], max_ready)):
         row = socs.ready[0, r]
         t = socs.task[0, row, TEMPLATE]
         shortest = socs.template[0, t, SHORTEST]
-        start = shortest_weight * shortest + spread * _number(sample, _FIRST_ROW + row)
+        start = shortest_weight * shortest + spread * number(sample, _FIRST_ROW + row)
         start -= rank_weight * (socs.template[0, t, UPWARD] / RANK_UNIT)
         for p in range(socs.clock[0, PES]):
             duration = socs.duration[0, t, p]
@@ -199,37 +186,108 @@ def _work_done(socs: Socs, b: int) -> int:
     return work
 
 
+@borrowing_kernel
+def _play_worlds(
+    socs: Socs,
+    trial: Socs,
+    graph: Graph,
+    b: int,
+    mode: int,
+    with_defer: bool,
+    rule: int,
+    draws: int,
+    cost: I64,
+    totals: I64,
+) -> None:
+    """Fill `cost` (A, R, W) of candidates by list rules and worlds, and end and work summed over the worlds (A, R, 2)."""
+    before = spent(socs, b)
+    for k in range(cost.shape[2]):
+        if draws:
+            draw_durations(socs, trial, b, k)
+        for a in range(cost.shape[0]):
+            if not graph.action_mask[b, a]:
+                continue
+            for sample in range(cost.shape[1]):
+                _copy_state(socs, trial, b)
+                if draws:
+                    draw_ends(trial, k)
+                else:
+                    expect_ends(trial)
+                place(trial, graph, 0, a, mode, with_defer)
+                _play_out(trial, rule, sample, graph.finish.shape[0])
+                cost[a, sample, k] = spent(trial, 0) - before
+                totals[a, sample, 0] += trial.clock[0, LAST_END]
+                totals[a, sample, 1] += _work_done(trial, 0)
+
+
+@borrowing_kernel
+def _error(first: I64, second: I64) -> float:
+    """Standard error of the mean difference between the costs of two rollouts in the same worlds."""
+    worlds, total, squares = first.size, 0, 0
+    for k in range(worlds):
+        total += first[k] - second[k]
+        squares += (first[k] - second[k]) ** 2
+    if worlds == 1:
+        return 0.0
+    return math.sqrt(max(0.0, squares / worlds - (total / worlds) ** 2) / (worlds - 1))
+
+
+@borrowing_kernel
+def _taken_by(socs: Socs, trial: Socs, graph: Graph, b: int, mode: int, rule: int) -> int:
+    """The candidate that the rule takes."""
+    _copy_state(socs, trial, b)
+    position, p = _choose(trial, rule, 1 if mode == PE_ONLY else graph.finish.shape[0])
+    return position if mode == TASK else position * graph.finish.shape[1] + p
+
+
 @kernel
 def write_rollouts(
-    socs: Socs, spare: Socs, graph: Graph, b: int, mode: int, with_defer: bool, rule: int, samples: int
+    socs: Socs,
+    spare: Socs,
+    graph: Graph,
+    b: int,
+    mode: int,
+    with_defer: bool,
+    rule: int,
+    samples: int,
+    draws: int,
 ) -> None:
     """Write the rollout columns of the allowed candidates of slot b: cost, end and work of the cheapest rollout."""
     if socs.clock[b, ENDED]:
         return
-    trial, x, played = _in_world_of(socs, spare, b), graph.candidate_x[b], graph.played
-    before, unit = spent(socs, b), socs.clock[b, UNIT]
+    trial, x, mask = _in_world_of(socs, spare, b), graph.candidate_x[b], graph.action_mask[b]
+    worlds = draws if draws and has_law(socs, b) else 1
+    cost = np.zeros((mask.size, 1 + samples, worlds), np.int64)
+    totals = np.zeros((mask.size, 1 + samples, 2), np.int64)
+    _play_worlds(
+        socs, trial, graph, b, mode, with_defer, rule, draws if has_law(socs, b) else 0, cost, totals
+    )
+    chosen, leader = np.zeros(mask.size, np.int64), -1
     least_cost, least_end, least_work = _FAR, _FAR, _FAR
-    for a in range(played.shape[0]):
-        if not graph.action_mask[b, a]:
-            continue
-        played[a, 0] = _FAR
-        for sample in range(1 + samples):
-            _copy_state(socs, trial, b)
-            place(trial, graph, 0, a, mode, with_defer)
-            _play_out(trial, rule, sample, graph.finish.shape[0])
-            cost = spent(trial, 0) - before
-            if cost < played[a, 0]:
-                played[a, 0], played[a, 1], played[a, 2] = (
-                    cost,
-                    trial.clock[0, LAST_END],
-                    _work_done(trial, 0),
-                )
-        least_cost, least_end = min(least_cost, played[a, 0]), min(least_end, played[a, 1])
-        least_work = min(least_work, played[a, 2])
-    for a in range(played.shape[0]):
-        if graph.action_mask[b, a]:
-            cost = played[a, 0] - least_cost
-            x[a, _COLUMN] = capped(cost / socs.clock[b, SCALE])
-            x[a, _COLUMN + 1] = 1.0 if cost == 0 else 0.0
-            x[a, _COLUMN + 2] = capped((played[a, 1] - least_end) / unit)
-            x[a, _COLUMN + 3] = capped((played[a, 2] - least_work) / unit)
+    for a in range(mask.size):
+        if mask[a]:
+            own = _FAR
+            for sample in range(1 + samples):
+                if cost[a, sample].sum() < own:
+                    chosen[a], own = sample, cost[a, sample].sum()
+            if own < least_cost:
+                leader, least_cost = a, own
+            least_end = min(least_end, totals[a, chosen[a], 0])
+            least_work = min(least_work, totals[a, chosen[a], 1])
+    scale, unit = worlds * socs.clock[b, SCALE], worlds * socs.clock[b, UNIT]
+    for a in range(mask.size):
+        if mask[a]:
+            more = cost[a, chosen[a]].sum() - least_cost
+            x[a, _COLUMN] = capped(more / scale)
+            x[a, _COLUMN + 1] = 1.0 if more == 0 else 0.0
+            x[a, _COLUMN + 2] = capped((totals[a, chosen[a], 0] - least_end) / unit)
+            x[a, _COLUMN + 3] = capped((totals[a, chosen[a], 1] - least_work) / unit)
+            if draws:
+                error = worlds * _error(cost[a, chosen[a]], cost[leader, chosen[leader]])
+                x[a, _COLUMN + 4] = capped(error / scale)
+                x[a, _COLUMN + 5] = more / (more + error) if more > 0 else 0.0
+                x[a, _COLUMN + 6] = 0.0
+    if draws:
+        taken = _taken_by(socs, trial, graph, b, mode, rule)
+        if mask[taken]:
+            x[taken, _COLUMN + 6] = 1.0

@@ -129,6 +129,12 @@ ROLLOUT_FEATURES: Final = (
     Feature("rollout_end", "(end of the last job in that rollout - the earliest of any candidate's) / u"),
     Feature("rollout_work", "(time that PEs work in that rollout - the least of any candidate's) / u"),
 )
+# Behind them with the option `rollout_draws`.
+DRAW_FEATURES: Final = (
+    Feature("rollout_error", "standard error of `rollout` over the draws, in the same unit"),
+    Feature("rollout_clear", "rollout / (rollout + rollout_error), 0 if rollout is 0", high=1.0),
+    Feature("rollout_rule", "1 if the rule that plays the rollouts takes it", high=1.0),
+)
 CRITIC_FEATURES: Final = (
     Feature("next_arrival", "time to the next arrival / u, the highest value if there is none"),
     Feature("work_1", "work (fastest PEs) arriving within the next u / (PEs u)"),
@@ -153,9 +159,11 @@ def soc_schema(
     mode: int,
     with_defer: bool,
     with_rollouts: bool = False,
+    with_draws: bool = False,
 ) -> GraphSchema:
     """The decision graph of systems of at most this size."""
     rows = max_live_jobs * max_tasks
+    rollouts = (ROLLOUT_FEATURES + (DRAW_FEATURES if with_draws else ())) if with_rollouts else ()
     return GraphSchema(
         nodes=(
             NodeType("task", rows, TASK_FEATURES, "task", parent="job", sparse=True),
@@ -179,7 +187,7 @@ def soc_schema(
         candidates=CandidateType(
             num_candidates(mode, num_pes, max_ready, with_defer),
             ("task", "job", "pe"),
-            CANDIDATE_FEATURES + (ROLLOUT_FEATURES if with_rollouts else ()),
+            CANDIDATE_FEATURES + rollouts,
         ),
         critic_features=CRITIC_FEATURES,
     )

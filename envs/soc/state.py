@@ -16,6 +16,7 @@ FAR: Final = 2**31 - 1
 LATENCY: Final = 0
 MAKESPAN: Final = 1
 ENERGY: Final = 2
+MILLION: Final = 10**6
 
 # Columns of `Socs.clock`: the world ...
 PES: Final = 0
@@ -60,7 +61,8 @@ LAST_END: Final = 37
 DONE_TASKS: Final = 38
 MOST_PREDECESSORS: Final = 39  # of any template task, at least 1
 MOST_SUCCESSORS: Final = 40
-CLOCK_COLUMNS: Final = 41
+DEVIATION: Final = 41  # of realised durations, in millionths of the expected ones; 0: unknown
+CLOCK_COLUMNS: Final = 42
 
 # Columns of `Socs.job`, one row a slot.
 ID: Final = 0  # -1: empty

@@ -59,6 +59,7 @@ class Settings(NamedTuple):
     observe: bool
     rollout: int  # number of the rule in `ROLLOUT_RULES` that plays candidates out; -1: none does
     samples: int  # further rollouts of a candidate, by list rules with weights as if drawn
+    draws: int  # worlds of drawn durations that a rollout is played in; 0: one of expected durations
 
 
 @borrowing_kernel
@@ -189,6 +190,7 @@ def roll_out_batch(batch: Batch, actions: I64, first: int, begins: bool) -> None
                 settings.with_defer,
                 settings.rollout,
                 settings.samples,
+                settings.draws,
             )
 
 

@@ -118,6 +118,7 @@ def test_what_is_written_is_read(name: str, tmp_path: Path) -> None:
         ({"name": 3}, '"name": 3; expected a text'),
         ({"horizon": -1}, '"horizon": -1'),
         ({"realised": [[1, 2]]}, "realised: shape"),
+        ({"deviation": "much"}, "\"deviation\": 'much'"),
         ({"power": {"base": 1}}, '"power": .*frequency, table, level and base'),
     ],
 )

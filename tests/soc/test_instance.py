@@ -91,6 +91,7 @@ def test_equality_ignores_names() -> None:
         ({"objective": "profit"}, "objective: 'profit'"),
         ({"objective": "energy"}, "power: None"),
         ({"horizon": -1}, "horizon: -1"),
+        ({"deviation": -0.1}, "deviation: -0.1"),
         ({"warm_up": 6}, "no job in"),
         ({"pe_names": ("a",)}, "pe_names: 1 names"),
         ({"arrival": [0, 5, 2**31]}, "less than 2\\^31"),

@@ -153,9 +153,13 @@ def test_pilot_is_never_worse_than_its_rule_where_all_is_known(samples: int) -> 
 def test_pilot_brings_its_rollouts_along() -> None:
     """Guards `pilot[rule=...]` on the command line: the environment is made with the rule's rollouts."""
     entry = policies_of(SOC.name)["pilot"]
-    assert entry.environment({}) == {"rollout_rule": "stf", "rollout_samples": 0}
-    wanted = {"rule": "min_min", "samples": 8, "work": 0.3}
-    assert entry.environment(wanted) == {"rollout_rule": "min_min", "rollout_samples": 8}
+    assert entry.environment({}) == {"rollout_rule": "stf", "rollout_samples": 0, "rollout_draws": 0}
+    wanted = {"rule": "min_min", "samples": 8, "work": 0.3, "draws": 4}
+    assert entry.environment(wanted) == {
+        "rollout_rule": "min_min",
+        "rollout_samples": 8,
+        "rollout_draws": 4,
+    }
     with pytest.raises(ValueError, match="rollout_rule"):
         entry.load(SocEnv(generator="toy").schema)
     with pytest.raises(UnknownNameError, match=r"rollout_rule.*stff.*stf"):
