@@ -9,6 +9,7 @@ planner[horizon=5]         a registered policy that plans, searches or remembers
 runs/x  pretrained         a trained policy, with the environment's options it was trained with
 pretrained/soc_soc16       one that ships under a name of its own, beside the environment's
 runs/x*32                  the best of 32 schedules: the greedy one and 31 samples at the tuned temperature
+runs/x[temperature=0.1]*32 the same at another temperature
 runs/x[search=tree,simulations=16]   tree search that it guides; [search=beam,width=8] a beam, [search=climb] a local
                            search from its samples (makespan.agents.guided)
 cp_sat[time_limit=10]      a solver with its options
@@ -73,8 +74,10 @@ class PolicyFactory(Protocol):
         """What guides a search on decision graphs of `schema`."""
         ...
 
-    def build(self, schema: GraphSchema, *, greedy: bool, seed: int) -> Policy:
-        """The policy on decision graphs of `schema`, greedy or sampling at its tuned temperature."""
+    def build(
+        self, schema: GraphSchema, *, greedy: bool, seed: int, temperature: float | None = None
+    ) -> Policy:
+        """The policy on decision graphs of `schema`, greedy or sampling, by default at its tuned temperature."""
         ...
 
 
@@ -96,7 +99,7 @@ class PolicySpec:
         name: Name of the rule or solver, or the run folder.
         samples: Schedules to take the best of.
         mode: Mode of the environment, None for the default of its kind.
-        options: Of a solver, a registered policy, or the search that a trained policy guides.
+        options: Of a solver, a registered policy, a trained one's samples, or the search that it guides.
     """
 
     text: str
@@ -105,6 +108,11 @@ class PolicySpec:
     samples: int = 1
     mode: str | None = None
     options: tuple[tuple[str, OptionValue], ...] = ()
+
+    @property
+    def search(self) -> OptionValue:
+        """The search that a trained policy guides, None if there is none."""
+        return dict(self.options).get("search") if self.kind == "learned" else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,12 +161,7 @@ def parse_policy(text: str, family: str) -> PolicySpec:
             f"policy {text!r}: only solvers, registered policies and trained ones take options"
         )
     if kind == "learned" and match["options"] is not None:
-        if dict(options).get("search") not in SEARCHES:
-            raise PolicySpecError(
-                f"policy {text!r}: options of a trained policy are those of a search; expected search={'|'.join(SEARCHES)}"
-            )
-        if match["samples"]:
-            raise PolicySpecError(f"policy {text!r}: a search takes no samples")
+        _check_learned(text, dict(options), sampled=match["samples"] is not None)
     return PolicySpec(text.strip(), kind, name, samples, match["mode"], options)
 
 
@@ -216,7 +219,9 @@ def make_contender(
         if load_policy is None:
             raise PolicySpecError(f"policy {spec.text!r}: trained policies need a `load_policy` function")
         factory = load_policy(spec.name, env_id)
-        return Contender(spec, {**given, **factory.options, **asked}, (_learned_maker(factory),), factory)
+        return Contender(
+            spec, {**given, **factory.options, **asked}, (_learned_maker(spec, factory),), factory
+        )
     own, home = _own_mode(spec, family.name), family.rule_mode
     if family.mode is not None and own is not None:
         given[family.mode] = own
@@ -266,9 +271,11 @@ def _rule_maker(family: str, name: str) -> MakePolicy:
     return make
 
 
-def _learned_maker(factory: PolicyFactory) -> MakePolicy:
+def _learned_maker(spec: PolicySpec, factory: PolicyFactory) -> MakePolicy:
+    temperature: Any = dict(spec.options).get("temperature")
+
     def make(schema: GraphSchema, greedy: bool, seed: int) -> Policy:
-        return factory.build(schema, greedy=greedy, seed=seed)
+        return factory.build(schema, greedy=greedy, seed=seed, temperature=temperature)
 
     return make
 
@@ -291,6 +298,22 @@ def _kind_of(name: str, family: str) -> Kind:
     if "/" in name and parent.is_dir():
         known = [str(neighbour) for neighbour in parent.iterdir()]
     raise UnknownNameError("policy", name, known)
+
+
+def _check_learned(text: str, options: Mapping[str, OptionValue], *, sampled: bool) -> None:
+    """Refuse options of a trained policy that are neither those of a search nor the temperature of its samples."""
+    if options.get("search") in SEARCHES:
+        if sampled:
+            raise PolicySpecError(f"policy {text!r}: a search takes no samples")
+        return
+    if set(options) != {"temperature"}:
+        raise PolicySpecError(
+            f"policy {text!r}: options of a trained policy are its temperature or those of a search; "
+            f"expected temperature=NUMBER or search={'|'.join(SEARCHES)}"
+        )
+    temperature = options["temperature"]
+    if isinstance(temperature, bool) or not isinstance(temperature, int | float) or not temperature > 0:
+        raise PolicySpecError(f"policy {text!r}: temperature {temperature!r}; expected more than 0")
 
 
 def _read_options(text: str, written: str | None) -> tuple[tuple[str, OptionValue], ...]:

@@ -113,7 +113,7 @@ def evaluate(
     for spec in specs:
         if spec.kind == "solver":
             results[spec.text] = solve_all(run, spec, solvers[spec.text])
-        elif spec.kind == "learned" and spec.options:
+        elif spec.search is not None:
             from makespan.agents.guided import search_all  # loads torch
 
             results[spec.text] = search_all(run, contenders[spec.text])

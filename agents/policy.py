@@ -100,10 +100,12 @@ class TrainedPolicy:
             ) from error
         return network.eval()
 
-    def build(self, schema: GraphSchema, *, greedy: bool, seed: int) -> LearnedPolicy:
-        """The policy on decision graphs of `schema`, greedy or sampling at its temperature."""
-        temperature = 0.0 if greedy else self.temperature
-        return LearnedPolicy(self.network(schema), temperature=temperature, seed=seed)
+    def build(
+        self, schema: GraphSchema, *, greedy: bool, seed: int, temperature: float | None = None
+    ) -> LearnedPolicy:
+        """The policy on decision graphs of `schema`, greedy or sampling, by default at its own temperature."""
+        heat = self.temperature if temperature is None else temperature
+        return LearnedPolicy(self.network(schema), temperature=0.0 if greedy else heat, seed=seed)
 
 
 def load_policy(name: str | Path, env_id: str) -> TrainedPolicy:

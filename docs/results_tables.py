@@ -399,7 +399,12 @@ SUMMARY: Final = (
         ),
     ),
     ("memory allocation", "perfect packings, 10", "", ("memory_allocation_guillotine",)),
-    ("memory allocation", "MiniMalloc A, B, C", "", ("memory_allocation_minimalloc",)),
+    (
+        "memory allocation",
+        "MiniMalloc A, B, C",
+        "",
+        ("memory_allocation_minimalloc", "memory_allocation_minimalloc_samples"),
+    ),
     ("aircraft fleet", "`base`, 100 days", "", ("fleet_base",)),
     ("aircraft fleet", "`tiny`, 100 days", "", ("fleet_tiny",)),
     ("aircraft fleet", "`busy`, 100 days", "", ("fleet_busy",)),

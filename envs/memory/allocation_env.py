@@ -60,8 +60,8 @@ class MemoryAllocationEnv(SchedulingEnv):
     `Discrete(max_buffers)`: the unplaced buffer that is placed next, at its lowest feasible offset, or with `fit="best"` in
     the smallest gap that holds it (buffers with gaps of their own go to their lowest offset all the same). Every unplaced
     buffer is allowed; with `canonical=True` only those that keep the order of offsets non-decreasing (a buffer then lies nowhere
-    below the last placed one, nor level with it if its number is lower) and are not dominated, which keeps an order
-    with the lowest peak of all within reach and removes most others.
+    below the last placed one) and are not dominated, which keeps an order with the lowest peak of all within reach and
+    removes most others.
 
     ## Observation Space
     The decision graph (`env.unwrapped.schema`): buffer, section and system nodes, incidence edges (which buffer lives

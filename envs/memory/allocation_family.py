@@ -8,6 +8,7 @@ from makespan.envs.core.family import Family
 from makespan.envs.memory import allocation_registry as allocation_registry  # registers the solvers
 from makespan.envs.memory import allocation_rules as allocation_rules  # registers the rules
 from makespan.envs.memory.allocation_benchmark import INSTANCE_SETS, best_known, find_instances, group_of
+from makespan.envs.memory.allocation_complete import complete_allocation
 from makespan.envs.memory.allocation_follow import OffsetsPolicy
 from makespan.envs.memory.allocation_generator import generator_names, make_generator
 from makespan.envs.memory.allocation_map import allocation_figure, allocation_html
@@ -26,6 +27,7 @@ ALLOCATION: Final = Family(
     best_known=best_known,
     lower_bound=lower_bound,
     validate=validate,
+    complete=complete_allocation,
     mode="fit",
     rule_mode="lowest",
     group=group_of,

@@ -19,7 +19,11 @@ from makespan.envs.memory.allocation_simulator import (
     BOUND,
     BUFFERS,
     CANONICAL,
+    DURATION,
+    END_SECTION,
+    FIRST,
     FLOOR,
+    HORIZON,
     INITIAL_BOUND,
     LEFT,
     LOAD,
@@ -27,6 +31,7 @@ from makespan.envs.memory.allocation_simulator import (
     OFFSET,
     PAID_BOUND,
     PEAK,
+    PIECE,
     RIVALS,
     SECTIONS,
     SIZE,
@@ -36,7 +41,9 @@ from makespan.envs.memory.allocation_simulator import (
     UNPLACED,
     WAITING,
     Memories,
+    bound_after,
     dominance_limit,
+    ground,
 )
 
 F32 = NDArray[np.float32]
@@ -90,12 +97,32 @@ SYSTEM_FEATURES: Final = (
 INCIDENCE_FEATURES: Final = (
     Feature("held", "bytes that the buffer holds in the section / LB0", static=True),
 )
+_SKYLINE: Final = (  # ground: where a section is filled up to, its top or the last placed offset
+    Feature("waste", "canonical order: bytes x steps between ground and offset / (LB0 x lifetime)"),
+    Feature(
+        "need", "canonical order: (offset + unplaced bytes, most of its sections, - bound) / LB0", low=-100.0
+    ),
+    Feature("outlook", "canonical order: rise of the lower bound by the placement, gaps set aside, / LB0"),
+    Feature("left_wall", "canonical order: (ground before the lifetime - offset) / LB0", low=-100.0),
+    Feature("right_wall", "canonical order: (ground after the lifetime - offset) / LB0", low=-100.0),
+    Feature(
+        "left_room",
+        "canonical order: steps before the lifetime that are free at the offset / horizon",
+        high=1.0,
+    ),
+    Feature(
+        "right_room",
+        "canonical order: steps after the lifetime that are free at the offset / horizon",
+        high=1.0,
+    ),
+)
 CANDIDATE_FEATURES: Final = (
     Feature("offset", "offset at which it would be placed / LB0"),
     Feature("top", "(that offset + size) / LB0"),
     Feature("rise", "rise of the lower bound by this top alone / LB0"),
     Feature("rivals", "unplaced buffers whose lifetimes overlap with this one's / buffers", high=1.0),
     *_SHARED,
+    *_SKYLINE,
     raw("placement", "offset at which it would be placed, units (common divisor; coarser above 2^24)"),
     raw("rivals_count", "unplaced buffers whose lifetimes overlap with this one's"),
     raw("conflict_count", "buffers whose lifetimes overlap with this one's"),
@@ -112,7 +139,7 @@ CANDIDATE_FEATURES: Final = (
 NUM_SHARED: Final = len(_SHARED)
 NUM_BUFFER_STATIC: Final = len(BUFFER_FEATURES) - 4
 NUM_SECTION_STATIC: Final = 4
-NUM_RANKS: Final = len(CANDIDATE_FEATURES) - 4 - len(_SHARED) - 2
+NUM_RANKS: Final = len(CANDIDATE_FEATURES) - 4 - len(_SHARED) - len(_SKYLINE) - 2
 MOST: Final = 100.0  # highest value of an open-ended feature
 
 
@@ -158,7 +185,8 @@ def graph_views(buffers: dict[str, NDArray[Any]]) -> Graph:
 
 
 # Numba freezes module constants at compile time: the kernels name their columns through these.
-_RAW: Final = 4 + NUM_SHARED  # the first raw column: placement, then rivals_count
+_OUTLINE: Final = 4 + NUM_SHARED  # the first column of the skyline
+_RAW: Final = _OUTLINE + len(_SKYLINE)  # the first raw column: placement, then rivals_count
 
 
 @inlined_kernel
@@ -232,6 +260,8 @@ def _write_rest(memories: Memories, graph: Graph, b: int, mode: int) -> None:
                 _allow(memories, graph, b, j)
             elif graph.action_mask[b, j] and not may:
                 _forbid(graph, b, j)
+            if may:
+                _write_skyline(memories, graph, b, j)
     clock[b, ALLOWED] = allowed
     scale = 1.0 / clock[b, INITIAL_BOUND]
     x, buffers = graph.system_x, clock[b, BUFFERS]
@@ -273,6 +303,37 @@ def _write_candidate(memories: Memories, graph: Graph, b: int, i: int) -> None:
     x[b, i, 1] = _share(top, scale)
     x[b, i, 2] = _share(max(0, top - clock[b, BOUND]), scale)
     x[b, i, _RAW] = np.float32(np.floor(spot / clock[b, STEP]))
+
+
+@inlined_kernel
+def _write_skyline(memories: Memories, graph: Graph, b: int, i: int) -> None:
+    """Write how candidate i would lie on the ground of its sections, and between their neighbours."""
+    clock, buffer, section, x = memories.clock, memories.buffer, memories.section, graph.candidate_x
+    offset, bound, num_sections = buffer[b, i, SPOT], clock[b, BOUND], clock[b, SECTIONS]
+    first = memories.piece[b, buffer[b, i, PIECE], FIRST]
+    last = memories.piece[b, buffer[b, i + 1, PIECE] - 1, END_SECTION]
+    wasted, steps, unplaced = 0, 0, 0
+    for s in range(first, last):
+        wasted += section[b, s, DURATION] * max(0, offset - ground(memories, b, s))
+        steps += section[b, s, DURATION]
+        unplaced = max(unplaced, section[b, s, UNPLACED])
+    left, right, before, after = 0, 0, first - 1, last
+    while before >= 0 and ground(memories, b, before) <= offset:
+        left += section[b, before, DURATION]
+        before -= 1
+    while after < num_sections and ground(memories, b, after) <= offset:
+        right += section[b, after, DURATION]
+        after += 1
+    left_wall = ground(memories, b, first - 1) if first > 0 else bound
+    right_wall = ground(memories, b, last) if last < num_sections else bound
+    scale, horizon = 1.0 / clock[b, INITIAL_BOUND], clock[b, HORIZON]
+    x[b, i, _OUTLINE] = _share(wasted, scale / steps)
+    x[b, i, _OUTLINE + 1] = _share(offset + unplaced - bound, scale)
+    x[b, i, _OUTLINE + 2] = _share(bound_after(memories, b, i) - bound, scale)
+    x[b, i, _OUTLINE + 3] = _share(left_wall - offset, scale)
+    x[b, i, _OUTLINE + 4] = _share(right_wall - offset, scale)
+    x[b, i, _OUTLINE + 5] = np.float32(left / horizon)
+    x[b, i, _OUTLINE + 6] = np.float32(right / horizon)
 
 
 @inlined_kernel

@@ -1,10 +1,10 @@
-"""The solvers of static allocation by name; importing this loads none of them."""
+"""Solvers and policies of static allocation by name; importing this loads none of them."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from makespan.envs.core.policy import register_solver
+from makespan.envs.core.policy import register_policy, register_solver
 from makespan.envs.memory.allocation_rules import FAMILY
 
 _HERE: Final = "makespan.envs.memory"
@@ -36,4 +36,11 @@ register_solver(
     "branch_and_bound",
     "after Moffitt (2023), MiniMalloc, ASPLOS",
     f"{_HERE}.allocation_solver:BranchAndBoundSolver",
+)
+register_policy(
+    FAMILY,
+    "least_rise",
+    "this suite; the inferences are MiniMalloc's (Moffitt 2023)",
+    f"{_HERE}.allocation_policies:LeastRisePolicy",
+    needs={"canonical": ("canonical", True)},
 )

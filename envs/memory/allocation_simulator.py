@@ -4,10 +4,9 @@ A decision places one buffer at its *spot*: the lowest feasible offset among wha
 lowest offset of the smallest gap that holds it. Spots are kept up to date: a placement moves only those of unplaced
 buffers that it overlaps in time (and, at lowest offsets, in space).
 
-`CANONICAL` restricts the order: no buffer lies below the last placed one (nor level with it, if its number is lower),
-and none at or above floor + size of an unplaced buffer, which could slide down below it (dominance; MiniMalloc,
-Moffitt 2023). Some order with the lowest peak of all remains (for buffers without windows that begin above their
-offset), and there is always a candidate.
+`CANONICAL` restricts the order: no buffer lies below the last placed one, and none at or above floor + size of an
+unplaced buffer, which could slide down below it (dominance; MiniMalloc, Moffitt 2023). Some order with the lowest peak of
+all remains (for buffers without windows that begin above their offset), and there is always a candidate.
 
 The lower bound of the final peak is the maximum of the load bound, of every placed buffer's top, of floor + size of every
 unplaced one, and, for each section, of the lowest floor in it plus its unplaced bytes. It never falls, and ends
@@ -282,7 +281,7 @@ def _update_waiting(memories: Memories, b: int, i: int, mode: int) -> None:
         floor, spot = buffer[b, j, FLOOR], buffer[b, j, SPOT]
         least, size = floor, buffer[b, j, SIZE]
         if mode == CANONICAL:
-            least = max(floor, offset + 1 if j < i else offset)
+            least = max(floor, offset)
         search = least != floor
         if buffer[b, j, LOWER] < upper and lower < buffer[b, j, UPPER]:
             buffer[b, j, RIVALS] -= 1
@@ -313,6 +312,49 @@ def _touch_others(memories: Memories, b: int) -> None:
                     touched[b, count] = s
                     count += 1
     touched[b, touched.shape[1] - 1] = count
+
+
+@inlined_kernel
+def ground(memories: Memories, b: int, s: int) -> int:
+    """The offset below which nothing is placed any more in section s, in a canonical order."""
+    return max(memories.section[b, s, TOP], memories.clock[b, BASE])
+
+
+@inlined_kernel
+def bound_after(memories: Memories, b: int, i: int) -> int:
+    """The bound once the unplaced buffer i lies at its spot, in a canonical order; exact without gaps and prescriptions."""
+    clock, buffer, section = memories.clock, memories.buffer, memories.section
+    offset, size = buffer[b, i, SPOT], buffer[b, i, SIZE]
+    first = memories.piece[b, buffer[b, i, PIECE], FIRST]
+    last = memories.piece[b, buffer[b, i + 1, PIECE] - 1, END_SECTION]
+    bound = max(clock[b, BOUND], offset + size)
+    for k in range(clock[b, LEFT]):
+        j = memories.waiting[b, k]
+        if j != i:
+            bound = max(bound, _floor_after(memories, b, j, i) + buffer[b, j, SIZE])
+    for s in range(clock[b, SECTIONS]):
+        own, witness = first <= s < last, section[b, s, WITNESS]
+        if witness < 0:
+            continue
+        lowest = NO_CEILING
+        if own or _floor_after(memories, b, witness, i) > section[b, s, LOWEST_FLOOR]:
+            for k in range(section[b, s, MEMBER], section[b, s + 1, MEMBER]):
+                j = memories.member[b, k]
+                if j != i and buffer[b, j, OFFSET] < 0:
+                    lowest = min(lowest, _floor_after(memories, b, j, i))
+        if lowest < NO_CEILING:
+            bound = max(bound, lowest + section[b, s, UNPLACED] - (size if own else 0))
+    return bound
+
+
+@inlined_kernel
+def _floor_after(memories: Memories, b: int, j: int, i: int) -> int:
+    """The floor of the unplaced buffer j once i lies at its spot, in a canonical order."""
+    buffer = memories.buffer
+    least = buffer[b, i, SPOT]
+    if buffer[b, j, LOWER] < buffer[b, i, UPPER] and buffer[b, i, LOWER] < buffer[b, j, UPPER]:
+        least += buffer[b, i, SIZE]
+    return max(buffer[b, j, FLOOR], least)
 
 
 @inlined_kernel

@@ -49,7 +49,7 @@ class LastOption:
 
     options = {"sgs": "trained_mode"}  # noqa: RUF012
 
-    def build(self, schema, *, greedy, seed):
+    def build(self, schema, *, greedy, seed, temperature=None):
         return Last() if greedy else RandomPolicy(seed)
 
 
@@ -298,6 +298,24 @@ def test_unknown_policy_names_the_nearest(tmp_path):
     (tmp_path / "experiment-1").mkdir()
     with pytest.raises(UnknownNameError, match=r"did you mean .*experiment-1"):
         run([f"{tmp_path}/experimnt-1"])
+
+
+def test_temperature_of_a_trained_policy(tmp_path):
+    """A trained policy samples at the temperature that its string names, and at its own without one."""
+    seen = []
+
+    class Heated(LastOption):
+        def build(self, schema, *, greedy, seed, temperature=None):
+            seen.append(temperature)
+            return super().build(schema, greedy=greedy, seed=seed)
+
+    hot, own = f"{tmp_path}[temperature=2]*4", f"{tmp_path}*4"
+    result = run([hot, own], load_policy=lambda name, env_id: Heated())
+    assert set(seen) == {2, None}
+    assert {row.policy for row in result.rows} == {hot, own}
+    for temperature in ("0", "-1", "true", "warm"):
+        with pytest.raises(PolicySpecError, match="temperature"):
+            parse_policy(f"{tmp_path}[temperature={temperature}]", "choice")
 
 
 @pytest.mark.parametrize(

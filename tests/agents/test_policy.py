@@ -342,6 +342,9 @@ def test_policies_are_found_in_run_folders_and_files(tmp_path):
     assert (trained.options, trained.temperature) == ({"sgs": "active"}, 0.25)
     assert torch.equal(weights(trained.network(network.schema)), weights(network) + 1.0)
     assert isinstance(trained.build(network.schema, greedy=True, seed=0), LearnedPolicy)
+    assert trained.build(network.schema, greedy=False, seed=0).temperature == 0.25
+    assert trained.build(network.schema, greedy=False, seed=0, temperature=2.0).temperature == 2.0
+    assert trained.build(network.schema, greedy=True, seed=0, temperature=2.0).temperature == 0.0
     assert load_policy(folder / "last.pt", ENV_ID).options == {"sgs": "active"}
     with pytest.raises(CheckpointError, match="no checkpoint"):
         load_policy(tmp_path, ENV_ID)

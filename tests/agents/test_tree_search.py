@@ -91,7 +91,7 @@ class Factory:
         """The network, whatever the schema."""
         return small_network()
 
-    def build(self, schema, *, greedy, seed):
+    def build(self, schema, *, greedy, seed, temperature=None):
         """Not asked for here."""
         raise AssertionError
 
@@ -112,7 +112,9 @@ def test_evaluation_names_a_search(tmp_path, search):
         assert row.objective <= most
 
 
-@pytest.mark.parametrize("options", ["[width=4]", "[search=dfs]", "[search=tree]*8", "[]"])
+@pytest.mark.parametrize(
+    "options", ["[width=4]", "[search=dfs]", "[search=tree]*8", "[]", "[temperature=1,width=4]"]
+)
 def test_search_options_are_checked(tmp_path, options):
     """Guards the grammar: a trained policy's options name a search we have, and a search takes no samples."""
     with pytest.raises(PolicySpecError, match="search"):

@@ -145,7 +145,7 @@ class PlainMemory:
     def __init__(self, problem: AllocationProblem, mode: str) -> None:
         self.problem, self.mode = problem, mode
         self.offsets = placed(problem)
-        self.base, self.last = 0, -1
+        self.base = 0
         times = sorted({t for p in problem.pieces.tolist() for t in p[1:3]})
         spans = [(a, b) for a, b in itertools.pairwise(times) if self.load(range(problem.num_buffers), a)]
         self.sections = spans
@@ -169,7 +169,7 @@ class PlainMemory:
     def floor(self, i: int) -> int:
         least = 0
         if self.mode == "canonical":
-            least = self.base + int(i < self.last)
+            least = self.base
         return lowest(self.problem, self.offsets, i, least)
 
     def spot(self, i: int) -> int:
@@ -221,7 +221,7 @@ class PlainMemory:
         """Place a buffer; returns the reward."""
         offset = self.spot(i)
         self.offsets[i] = offset
-        self.base, self.last = offset, i
+        self.base = offset
         self.raise_bound()
         reward = (self.paid - self.bound) / self.initial
         self.paid = self.bound
@@ -250,3 +250,38 @@ class PlainMemory:
             load * scale,
             len(own) / len(self.sections),
         ]
+
+    def skyline(self, i: int) -> list[float]:
+        """waste, need, outlook, left_wall, right_wall, left_room, right_room."""
+        if self.mode != "canonical":
+            return [0.0] * 7
+        p, offset = self.problem, self.spot(i)
+        horizon = int(p.upper.max() - p.lower.min())
+        ground = [max(self.base, self.top(section)) for section in self.sections]
+        steps = [end - begin for begin, end in self.sections]
+        held = [k for k, (a, _) in enumerate(self.sections) if held_at(p, i, a, 0)]
+        own = range(held[0], held[-1] + 1)
+        wasted = sum(steps[k] * max(0, offset - ground[k]) for k in own) / sum(steps[k] for k in own)
+        need = offset + max(self.unplaced(self.sections[k]) for k in own) - self.bound
+        outlook = self.bound_after(i, own) - self.bound
+        walls, rooms = [], []
+        for outside in (range(own[0])[::-1], range(own[-1] + 1, len(ground))):
+            walls.append((ground[outside[0]] if outside else self.bound) - offset)
+            free = list(itertools.takewhile(lambda k: ground[k] <= offset, outside))
+            rooms.append(sum(steps[k] for k in free) / horizon)
+        return [*(value / self.initial for value in (wasted, need, outlook, *walls)), *rooms]
+
+    def bound_after(self, i: int, own: range) -> int:
+        """The bound once a buffer of the sections `own` is placed, as if lifetimes had no gaps."""
+        p, offset, size = self.problem, self.spot(i), int(self.problem.size[i])
+        floors = {}
+        for j in self.waiting():
+            meets = p.lower[j] < p.upper[i] and p.lower[i] < p.upper[j]
+            floors[j] = max(self.floor(j), offset + size if meets else offset)
+        del floors[i]
+        candidates = [self.bound, offset + size, *(floor + int(p.size[j]) for j, floor in floors.items())]
+        for k, section in enumerate(self.sections):
+            left = [floors[j] for j in self.members(section) if j in floors]
+            if left:
+                candidates.append(min(left) + self.unplaced(section) - (size if k in own else 0))
+        return max(candidates)

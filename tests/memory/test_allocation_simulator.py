@@ -65,8 +65,9 @@ def check_graph(observation: dict, plain: PlainMemory, env: SchedulingEnv) -> No
             continue
         spot, size = plain.spot(i), int(problem.size[i])
         rise = max(0, spot + size - plain.bound) * scale
-        row = [spot * scale, (spot + size) * scale, rise, rivals, *plain.shared(i), spot // problem.unit]
-        np.testing.assert_allclose(x[:12], row, rtol=2e-6, err_msg=f"candidate {i}")
+        row = [spot * scale, (spot + size) * scale, rise, rivals, *plain.shared(i), *plain.skyline(i)]
+        np.testing.assert_allclose(x[: len(row)], row, rtol=2e-6, atol=1e-7, err_msg=f"candidate {i}")
+        assert x[schema.action_feature("placement")] == spot // problem.unit
         assert x[schema.action_feature("rivals_count")] == plain.conflicts(i, waiting)
         assert index[0] == i
         section = plain.sections[index[1]]
@@ -118,6 +119,27 @@ def test_episodes_follow_the_definition(mode: str) -> None:
         assert np.isclose(total, -(peak - plain.initial) / plain.initial, atol=1e-12)
 
 
+def test_outlook_is_the_next_bound() -> None:
+    """Without gaps and prescribed offsets, a candidate's outlook is what its placement raises the bound by."""
+    rng = np.random.default_rng(5)
+    env = make([small_problem(rng, num_buffers=7) for _ in range(10)], "canonical")
+    outlook, raised = env.schema.action_feature("outlook"), 0
+    for seed in range(20):
+        observation, info = env.reset(seed=seed)
+        start, terminated = info["lower_bound"], False
+        while not terminated:
+            action = int(rng.choice(np.flatnonzero(observation["action_mask"])))
+            expected = observation["candidate_x"][action, outlook] * start
+            before = info["lower_bound"]
+            observation, _, terminated, _, info = env.step(action)
+            if (
+                env.engine.num_decisions(0) > 1
+            ):  # the first reward pays for what the empty memory showed already
+                assert info["lower_bound"] - before == pytest.approx(expected, abs=1e-4)
+                raised += expected > 0
+    assert raised > 5
+
+
 def reachable(env: SchedulingEnv, problem: AllocationProblem) -> int:
     """Lowest peak over all episodes."""
     env.reset(seed=0, options={"instance": problem})
@@ -152,9 +174,7 @@ def test_canonical_orders_are_fewer() -> None:
     env = make([problem], "canonical")
     observation, _ = env.reset(seed=0)
     assert observation["action_mask"].sum() == 6  # everything is at offset 0
-    observation, *_ = env.step(
-        2
-    )  # those of lower number now lie above it, at 1: two twins and both others stay
+    observation, *_ = env.step(2)  # all others overlap with it and now lie at 1
     assert np.flatnonzero(observation["action_mask"]).tolist() == [0, 1, 3, 4, 5]
     env.reset(seed=0)
     observation, *_ = env.step(4)  # [0, 2) of the first four is blocked: floors 2; twin 5 too
