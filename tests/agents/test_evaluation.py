@@ -272,7 +272,7 @@ def test_planning_policies_are_named(tmp_path, monkeypatch):
     """A policy that looks at whole instances is told of them and named in the report's data."""
     (tmp_path / "planner").mkdir()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(LastOption, "build", lambda self, schema, greedy, seed: Planner())
+    monkeypatch.setattr(LastOption, "build", lambda self, schema, **options: Planner())
     result = run(["planner", "first"], load_policy=load)
     assert result.meta["sees_beyond_the_observation"] == ["planner"]
 
