@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import gymnasium
 import results_tables as results
+from results_summary import summary
 from results_tables import table
 
 from makespan.agents.config import ShapeConfig, TrainConfig, preset_names, preset_text
@@ -183,7 +184,7 @@ PARTS: Final[dict[str, Callable[..., str]]] = {
     "agent-environments": agent_environments,
     "presets": presets,
     "config": config_keys,
-    "results-summary": results.summary,
+    "results-summary": summary,
     "results-jobshop": results.jobshop,
     "results-quickstart": results.quickstart,
     "results-ppo": results.ppo,

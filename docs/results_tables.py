@@ -53,7 +53,7 @@ def flexible() -> str:
 
 def _gaps(name: str, sets: Mapping[str, str], sizes: Sequence[str]) -> str:
     """Mean gap to best known in % with a bootstrap interval: a row for each policy, best first."""
-    document = _stored(name)
+    document = stored(name)
     meta = document["meta"]
     groups = {info["instance"]: info["group"] for info in meta["instances"]}
     gaps: dict[str, dict[str, list[float]]] = {}
@@ -84,7 +84,7 @@ def speed(family: str, reference: str = "") -> str:
 
     Single environments are compared with a single one, batches with a batch where one is a reference.
     """
-    document = _stored(f"speed_{family}")
+    document = stored(f"speed_{family}")
     sizes = list(dict.fromkeys(row["size"] for row in document["rows"] if row["size"]))
     speeds: dict[tuple[str, int], dict[str, float]] = {}
     peers: dict[bool, dict[str, float]] = {False: {}, True: {}}  # of batches?
@@ -120,7 +120,7 @@ def _times(ratio: float) -> str:
 
 def minimalloc(*names: str) -> str:
     """Peak / capacity on MiniMalloc's files, from stored evaluations."""
-    documents = [_stored(name) for name in names]
+    documents = [stored(name) for name in names]
     ratios: dict[str, dict[str, float]] = {}
     seconds: dict[str, list[float]] = {}
     for row in (row for document in documents for row in document["rows"]):
@@ -143,7 +143,7 @@ def gap(name: str) -> str:
 
     Instances whose optimum is 0 have no gap and are left out.
     """
-    document = _stored(name)
+    document = stored(name)
     gaps: dict[str, list[float]] = {}
     seconds: dict[str, list[float]] = {}
     for row in document["rows"]:
@@ -172,7 +172,7 @@ def across(*labelled: str) -> str:
     """The learned policy against the best rule, and the best planner, of several stored evaluations given as `label=name`."""
     rows, planned = [], False
     for label, _, name in (one.partition("=") for one in labelled):
-        document = _stored(name)
+        document = stored(name)
         values: dict[str, list[float]] = {}
         for row in document["rows"]:
             values.setdefault(row["policy"], []).append(row["objective"])
@@ -210,7 +210,7 @@ def _signed(interval: Interval) -> str:
 def mapping(*names: str) -> str:
     """Latency against the portfolio's, from stored evaluations; with `programs` at the end one row for each program."""
     per_program = names[-1] == "programs"
-    documents = [_stored(name) for name in names if name != "programs"]
+    documents = [stored(name) for name in names if name != "programs"]
     latency: dict[str, dict[str, float]] = {}
     seconds: dict[str, list[float]] = {}
     for row in (row for document in documents for row in document["rows"]):
@@ -236,7 +236,7 @@ def mapping(*names: str) -> str:
 
 def pairs(names: str, *policies: str) -> str:
     """Policies two by two on the same instances, the second's objective / the first's, from stored evaluations `a,b,...`."""
-    documents = [_stored(name) for name in names.split(",")]
+    documents = [stored(name) for name in names.split(",")]
     found: dict[str, dict[str, tuple[float, float]]] = {}
     for row in (row for document in documents for row in document["rows"]):
         found.setdefault(row["policy"], {})[row["instance"]] = row["objective"], row["seconds"]
@@ -259,7 +259,7 @@ def objective(name: str, *columns: str) -> str:
 
     With the column `seconds`, also what each took for an instance; with `against POLICY`, how far it is from that one.
     """
-    document = _stored(name)
+    document = stored(name)
     meta = document["meta"]
     values: dict[str, list[float]] = {}
     for row in document["rows"]:
@@ -293,7 +293,7 @@ def objective(name: str, *columns: str) -> str:
 
 def seeds(name: str, *rules: str) -> str:
     """Mean objective of runs with several seeds on each preset's days, and as a multiple of rules', from a stored comparison."""
-    document = _stored(name)
+    document = stored(name)
     meta = document["meta"]
     runs = [one["policy"] for one in meta["policies"] if one["kind"] == "learned"]
     values: dict[str, dict[str, list[float]]] = {}
@@ -325,7 +325,7 @@ def seeds(name: str, *rules: str) -> str:
 
 def durations(name: str, *agents: str) -> str:
     """Seconds an instance of everybody in a stored timing, and as a multiple of the agents', whose names contain these words."""
-    document = _stored(name)
+    document = stored(name)
     seconds: dict[str, list[float]] = {}
     for row in document["rows"]:
         seconds.setdefault(row["what"], []).append(row["seconds"])
@@ -349,7 +349,7 @@ def total(name: str) -> str:
 
     Where single objectives may be next to nothing, ratios of totals say what ratios of single instances cannot.
     """
-    document = _stored(name)
+    document = stored(name)
     meta = document["meta"]
     values: dict[str, list[float]] = {}
     for row in document["rows"]:
@@ -377,113 +377,8 @@ def total(name: str) -> str:
     return f"{table(header, rows)}\n\n{note}"
 
 
-SUMMARY: Final = (
-    ("classic job shop", "LA and TA, 120", "", ("jobshop_la_ta",)),
-    ("flexible job shop", "mk01-mk10", "", ("flexible_jobshop_mk",)),
-    ("blocking job shop", "proved optima, 29", "", ("blocking_proved",)),
-    ("dynamic job shop", "90 % utilisation, 100", "", ("dynamic_shop_90",)),
-    ("single machine", "n = 20, 400", "", ("tardiness_n20",)),
-    ("transfer robots", "limits on stays, 100", "", ("transfer_robot_residency",)),
-    ("transfer robots", "two hands, 100", "", ("transfer_robot_dual_arm",)),
-    ("transfer robots", "two robots, 100", "", ("transfer_robot_two_robots",)),
-    ("tasks on a chip", "three PEs, 75 us, 50", "", ("soc_top_stream_75", "soc_planners_top_stream")),
-    ("tasks on a chip", "the same, 20 % noise, 50", "", ("soc_top_stream_75_noise",)),
-    ("tasks on a chip", "sixteen PEs, 50 us, 50", "", ("soc16_mix_50", "soc_planners_soc16")),
-    ("tasks on a chip", "the same, 20 % noise, 50", "", ("soc16_mix_50_noise", "soc_planners_soc16_noise")),
-    (
-        "memory mapping",
-        "programs of unseen models, 70",
-        "density",
-        (
-            *(f"memory_mapping_priority_{group}" for group in range(5)),
-            "memory_mapping_orders",
-            "memory_mapping_climb",
-        ),
-    ),
-    ("memory allocation", "perfect packings, 10", "", ("memory_allocation_guillotine",)),
-    (
-        "memory allocation",
-        "MiniMalloc A, B, C",
-        "",
-        ("memory_allocation_minimalloc", "memory_allocation_minimalloc_samples"),
-    ),
-    ("aircraft fleet", "`base`, 100 days", "", ("fleet_base",)),
-    ("aircraft fleet", "`tiny`, 100 days", "", ("fleet_tiny",)),
-    ("aircraft fleet", "`busy`, 100 days", "", ("fleet_busy",)),
-    ("aircraft fleet", "`large`, untrained, 100 days", "", ("fleet_large",)),
-)
-"""Problem, instances, the rule to beat ("": the best one), and the stored evaluations."""
-TOTALS: Final = frozenset({"total tardiness", "total weighted tardiness", "profit"})
-"""Objectives that may be next to nothing on an instance: means are compared, not instances."""
-
-
-def summary() -> str:
-    """The agents that ship against the best rule, planner and solver of each problem, from the stored evaluations."""
-    header = (
-        *(
-            "problem",
-            "instances",
-            "objective, better is",
-            "best rule",
-            "agent, one shot",
-            "agent, samples or search",
-        ),
-        *("solver", "agent, one shot, against the best planner"),
-    )
-    note = (
-        "Mean change of the objective against the best rule on the same instances, in the last column against the best planner "
-        "(a policy that plans, or plays rules out before it decides), % [95 % bootstrap interval over instances] (of tardiness "
-        "and profit, which may be next to nothing: change of the mean); one training seed each. Commands and rows: the families' "
-        "pages and `benchmarks/results/`."
-    )
-    return f"{table(header, [_summary_of(*entry) for entry in SUMMARY])}\n\n{note}"
-
-
-def _summary_of(problem: str, instances: str, rule: str, names: Sequence[str]) -> list[str]:
-    """A row of the summary."""
-    documents = [_stored(name) for name in names]
-    meta = documents[0]["meta"]
-    sign = -1.0 if meta.get("sense") == "max" else 1.0
-    values: dict[str, dict[str, float]] = {}
-    for row in (row for document in documents for row in document["rows"]):
-        values.setdefault(row["policy"], {})[row["instance"]] = row["objective"]
-    mean = {policy: sign * float(np.mean(list(own.values()))) for policy, own in values.items()}
-    best = {"rule": rule} if rule else {}
-    for one in (one for document in documents for one in document["meta"]["policies"]):
-        policy, kind = one["policy"], one["kind"]
-        if one["samples"] > 1 or "search=" in policy:
-            kind += ", searching"
-        if kind not in best or (mean[policy] < mean[best[kind]] and not (rule and kind == "rule")):
-            best[kind] = policy
-
-    def change(kind: str, reference: str, shown: str = "") -> str:
-        if kind not in best or reference not in best or best[kind] == best[reference]:
-            return "-"
-        own, theirs = values[best[kind]], values[best[reference]]
-        average = float(np.mean(list(theirs.values())))
-        total = meta["objective"] in TOTALS
-        parts = [100.0 * (own[name] - base) / (average if total else base) for name, base in theirs.items()]
-        interval = mean_ci(parts)
-        return f"{shown}{interval.estimate:+.1f} [{interval.low:+.1f}, {interval.high:+.1f}]"
-
-    def name_of(kind: str) -> str:
-        return f"`{best[kind].replace('pretrained', '')}` " if kind in best else ""
-
-    return [
-        *(
-            problem,
-            instances,
-            f"{meta['objective']}, {'higher' if sign < 0 else 'lower'}",
-            f"`{best['rule']}`",
-        ),
-        change("learned", "rule"),
-        change("learned, searching", "rule", name_of("learned, searching")),
-        change("solver", "rule", name_of("solver")),
-        change("learned", "policy", name_of("policy")),
-    ]
-
-
-def _stored(name: str) -> dict[str, Any]:
+def stored(name: str) -> dict[str, Any]:
+    """An evaluation that is kept in `benchmarks/results/`."""
     document: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
     return document
 

@@ -51,10 +51,9 @@ I64 = NDArray[np.int64]
 Mask = NDArray[np.int8]
 
 _ROW: Final = row_type(CANDIDATE_FEATURES)
-_PLAYED, _PRESENT = (
-    0,
-    1,
-)  # slots of the scratch: a copy that is played, and the present as decision makers know it
+# Slots of the scratch.
+_PLAYED: Final = 0  # a copy that is played
+_PRESENT: Final = 1  # the present as decision makers know it
 
 
 class Lookahead:
