@@ -49,6 +49,7 @@ from makespan.envs.soc.stepping import (
     clear_batch,
     load_batch,
     make_batch,
+    plan_batch,
     roll_out_batch,
     run_batch,
 )
@@ -119,6 +120,9 @@ class SocEngine(SlotEngine):
         rollout_samples: Further rollouts of each candidate, of which the cheapest counts.
         rollout_draws: Worlds of drawn durations that a rollout of an instance with noise is the mean over; 0: expected
             durations.
+        plan_moves: Moves of the local search that improves a plan of all that is not committed before each decision, for
+            further columns; 0: HEFT's plan, kept; None: no plan.
+        plan_work: What a us that all PEs work counts for in a plan's cost, beside a us of a job's latency.
 
     Attributes:
         schema: The decision graph's schema.
@@ -142,6 +146,8 @@ class SocEngine(SlotEngine):
         rollout_rule: str | None = None,
         rollout_samples: int = 0,
         rollout_draws: int = 0,
+        plan_moves: int | None = None,
+        plan_work: float = 1.0,
     ) -> None:
         self._options = {
             "mode": mode,
@@ -155,6 +161,8 @@ class SocEngine(SlotEngine):
             "rollout_rule": rollout_rule,
             "rollout_samples": rollout_samples,
             "rollout_draws": rollout_draws,
+            "plan_moves": plan_moves,
+            "plan_work": plan_work,
         }
         self._size = size
         live = min(max_live_jobs, size.num_jobs, size.max_jobs or max_live_jobs)
@@ -171,6 +179,8 @@ class SocEngine(SlotEngine):
             rollout,
             rollout_samples,
             rollout_draws,
+            -1 if plan_moves is None else plan_moves,
+            plan_work,
         )
         self._limits = Limits(
             size.num_pes,
@@ -183,6 +193,7 @@ class SocEngine(SlotEngine):
             size.num_jobs,
             size.total_rows,
             0,
+            plan_moves is not None,
         )
         self.schema = soc_schema(
             size.num_pes,
@@ -194,6 +205,7 @@ class SocEngine(SlotEngine):
             defer,
             rollout >= 0,
             rollout_draws > 0,
+            plan_moves is not None,
         )
         self.observation = self.schema.zeros(num_slots)
         self._graph = graph_views(self.observation, self._max_ready, size.num_pes, live)
@@ -220,6 +232,10 @@ class SocEngine(SlotEngine):
                 raise InvalidInstanceError(
                     f"instance {instance.name!r} has size {own}; the environment was made for at most {size}"
                 )
+        if self._limits.plans and instance.objective == "energy":
+            raise InvalidInstanceError(
+                f"instance {instance.name!r} has the objective 'energy'; plans (plan_moves) expect 'latency' or 'makespan'"
+            )
         noise = 0 if instance.is_deterministic else own.total_rows
         if (
             own.num_jobs > self._limits.num_jobs
@@ -251,6 +267,8 @@ class SocEngine(SlotEngine):
         run_batch(self._batch, actions, first, begins)
         if self._settings.observe and self._settings.rollout >= 0:
             roll_out_batch(self._batch, actions, first, begins)
+        if self._settings.observe and self._settings.moves >= 0:
+            plan_batch(self._batch, actions, first, begins)
 
     def objective(self, slot: int) -> float:
         """The instance's objective so far; once the run has ended, its value."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Final, Literal
 
@@ -37,6 +38,8 @@ def make_engine(
     rollout_rule: str | None,
     rollout_samples: int,
     rollout_draws: int,
+    plan_moves: int | None,
+    plan_work: float,
 ) -> SocEngine:
     """The simulators of an environment; raises where an argument makes no sense."""
     if mode not in MODES:
@@ -49,9 +52,14 @@ def make_engine(
         ("overflow", overflow, 0),
         ("rollout_samples", rollout_samples, 0),
         ("rollout_draws", rollout_draws, 0),
+        ("plan_moves", plan_moves or 0, 0),
     ):
         if value < least:
             raise ValueError(f"{key}: {value}; expected at least {least}")
+    if plan_moves is not None and mode != "task_pe":
+        raise ValueError(f"plan_moves: {plan_moves} with mode {mode!r}; a plan needs mode 'task_pe'")
+    if not (plan_work >= 0 and math.isfinite(plan_work)):
+        raise ValueError(f"plan_work: {plan_work}; expected a number >= 0")
     return SocEngine(
         num_slots,
         size,
@@ -65,6 +73,8 @@ def make_engine(
         rollout_rule=rollout_rule,
         rollout_samples=rollout_samples,
         rollout_draws=rollout_draws,
+        plan_moves=plan_moves,
+        plan_work=plan_work,
     )
 
 
@@ -127,6 +137,10 @@ class SocEnv(SchedulingEnv):
     * `rollout_draws`: where durations are noisy by a known law (`SocInstance.deviation`), a rollout is the mean over so many
       worlds drawn from it, the same for all candidates, and further columns say how clear the differences are; 0
       (default): expected durations.
+    * `plan_moves`: a plan of all that is not committed, kept from decision to decision and improved by so many moves of a local
+      search before each, shows what it does with each candidate; 0: the plan of HEFT; None (default): no plan. Mode
+      "task_pe" only.
+    * `plan_work`: what a microsecond that all PEs work counts for in a plan's cost, beside one of a job's latency (default 1).
     * `illegal_action`: "random" (default), "noop" or "raise"; see `SchedulingEnv`.
     * `copy`: hand out copies of the observation (default), or the live buffers.
     * `render_mode`: "ansi", "rgb_array" or "human".
@@ -154,6 +168,8 @@ class SocEnv(SchedulingEnv):
         rollout_rule: str | None = None,
         rollout_samples: int = 0,
         rollout_draws: int = 0,
+        plan_moves: int | None = None,
+        plan_work: float = 1.0,
         illegal_action: IllegalAction = "random",
         copy: bool = True,
         render_mode: str | None = None,
@@ -173,6 +189,8 @@ class SocEnv(SchedulingEnv):
             rollout_rule=rollout_rule,
             rollout_samples=rollout_samples,
             rollout_draws=rollout_draws,
+            plan_moves=plan_moves,
+            plan_work=plan_work,
         )
         super().__init__(engine, source, illegal_action=illegal_action, copy=copy, render_mode=render_mode)
 
@@ -201,6 +219,8 @@ class SocVectorEnv(SchedulingVectorEnv):
         rollout_rule: str | None = None,
         rollout_samples: int = 0,
         rollout_draws: int = 0,
+        plan_moves: int | None = None,
+        plan_work: float = 1.0,
         illegal_action: IllegalAction = "random",
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         copy: bool = True,
@@ -220,6 +240,8 @@ class SocVectorEnv(SchedulingVectorEnv):
             rollout_rule=rollout_rule,
             rollout_samples=rollout_samples,
             rollout_draws=rollout_draws,
+            plan_moves=plan_moves,
+            plan_work=plan_work,
         )
         super().__init__(
             engine,

@@ -214,7 +214,7 @@ def _bound_objective(socs: Socs, b: int) -> None:
 @kernel
 def clear_slot(socs: Socs, b: int) -> None:
     """An empty system at time 0 (`load_slot` has cleared the clock)."""
-    socs.job[b], socs.task[b], socs.pe[b], socs.busy[b] = 0, 0, 0, 0
+    socs.job[b], socs.task[b], socs.pe[b], socs.busy[b], socs.plan[b] = 0, 0, 0, 0, 0
     for slot in range(socs.job.shape[1]):
         socs.job[b, slot, ID] = -1
         socs.job[b, slot, RENEWED] = 0

@@ -134,6 +134,30 @@ def _occupy(busy: Busy, pe: int, at: int, start: int, end: int) -> None:
     busy.used[pe] += 1
 
 
+@inlined_kernel
+def insert_task(
+    net: Network, plan: Plan, busy: Busy, row: int, earliest: int, forced: int, bias: F64, lookahead: bool
+) -> None:
+    """Place one row in the first gap that holds it; see `insert_tasks`."""
+    task = net.row_task[row]
+    best, best_finish, best_pe, best_at, best_start = np.inf, np.inf, -1, 0, 0
+    for pe in range(net.bandwidth.shape[0]):
+        duration = net.durations[task, pe]
+        if duration < 0 or (forced >= 0 and forced != pe):
+            continue
+        at, start = _gap(busy, pe, _data_ready(net, plan, row, pe, earliest), duration)
+        finish = float(start + duration)
+        value = finish + bias[task, pe]
+        if lookahead and net.succ_first[task + 1] > net.succ_first[task]:
+            plan.pe[row], plan.end[row] = pe, start + duration
+            value = _latest_child(net, plan, busy, row, earliest)
+        if value < best or (value == best and finish < best_finish):
+            best, best_finish, best_pe, best_at, best_start = value, finish, pe, at, start
+    plan.pe[row], plan.start[row] = best_pe, best_start
+    plan.end[row] = best_start + net.durations[task, best_pe]
+    _occupy(busy, best_pe, best_at, best_start, plan.end[row])
+
+
 @kernel
 def insert_tasks(
     net: Network, plan: Plan, busy: Busy, rows: I64, release: I64, forced: I32, bias: F64, lookahead: bool
@@ -151,24 +175,8 @@ def insert_tasks(
         lookahead: Compare the finishes of the successors instead, where a task has any.
     """
     for i in range(rows.size):
-        row = rows[i]
-        task, earliest = net.row_task[row], release[net.row_job[row]]
-        best, best_finish, best_pe, best_at, best_start = np.inf, np.inf, -1, 0, 0
-        for pe in range(net.bandwidth.shape[0]):
-            duration = net.durations[task, pe]
-            if duration < 0 or (forced[i] >= 0 and forced[i] != pe):
-                continue
-            at, start = _gap(busy, pe, _data_ready(net, plan, row, pe, earliest), duration)
-            finish = float(start + duration)
-            value = finish + bias[task, pe]
-            if lookahead and net.succ_first[task + 1] > net.succ_first[task]:
-                plan.pe[row], plan.end[row] = pe, start + duration
-                value = _latest_child(net, plan, busy, row, earliest)
-            if value < best or (value == best and finish < best_finish):
-                best, best_finish, best_pe, best_at, best_start = value, finish, pe, at, start
-        plan.pe[row], plan.start[row] = best_pe, best_start
-        plan.end[row] = best_start + net.durations[task, best_pe]
-        _occupy(busy, best_pe, best_at, best_start, plan.end[row])
+        earliest = release[net.row_job[rows[i]]]
+        insert_task(net, plan, busy, rows[i], earliest, forced[i], bias, lookahead)
 
 
 @inlined_kernel

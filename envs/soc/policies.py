@@ -7,6 +7,7 @@ graph shows: nothing of what is still to arrive, nothing of realised durations b
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,9 @@ from makespan.envs.core.policy import Actions, RulePolicy, get_rule, register_po
 from makespan.envs.soc.instance import SocInstance
 from makespan.envs.soc.itinerary import METHODS, Itinerary, SearchedItinerary, View
 from makespan.envs.soc.planning import IntArray
+
+
+LIST_MOVES: Final = 300  # of a list search, before each decision
 
 
 class PlanningScheduler:
@@ -173,6 +177,29 @@ class Pilot:
         return self.rule.act({**observation, "action_mask": best.astype(np.int8)})
 
 
+class ListSearch:
+    """Does what the plan of an environment with `plan_moves` does now.
+
+    Args:
+        schema: The decision graph's schema.
+        seed: Unused.
+        moves: Moves of the local search before each decision (`plan_moves`).
+        work: What the PEs' time counts for (`plan_work`).
+    """
+
+    def __init__(
+        self, schema: GraphSchema, seed: int = 0, *, moves: int = LIST_MOVES, work: float = 1.0
+    ) -> None:
+        if "planned" not in [feature.name for feature in schema.candidates.features]:
+            raise ValueError("list search needs an environment with plan_moves")
+        self._column = schema.action_feature("planned")
+
+    def act(self, observation: Observation) -> Actions:
+        """The first candidates that are planned (B,)."""
+        planned = observation["candidate_x"][..., self._column]
+        return np.where(observation["action_mask"] > 0, planned, -1.0).argmax(axis=-1)
+
+
 for _name, _class, _citation in (
     ("heft", "Heft", "Topcuoglu, Hariri & Wu (2002), each job planned at its arrival"),
     ("heft_replan", "HeftReplan", "Topcuoglu, Hariri & Wu (2002), planned anew at each arrival"),
@@ -188,4 +215,11 @@ register_policy(
     "Duin & Voss (1999), Networks 34(3); Bertsekas, Tsitsiklis & Wu (1997), J. of Heuristics 3(3)",
     "makespan.envs.soc.policies:Pilot",
     needs={"rollout_rule": ("rule", "stf"), "rollout_samples": ("samples", 0), "rollout_draws": ("draws", 0)},
+)
+register_policy(
+    "soc",
+    "list_search",
+    "Local search over the list of HEFT (Topcuoglu, Hariri & Wu 2002)",
+    "makespan.envs.soc.policies:ListSearch",
+    needs={"plan_moves": ("moves", LIST_MOVES), "plan_work": ("work", 1.0)},
 )

@@ -82,6 +82,7 @@ def _in_world_of(socs: Socs, spare: Socs, b: int) -> Socs:
         spare.ready,
         spare.changed,
         spare.record,
+        spare.plan,
     )
 
 

@@ -135,6 +135,12 @@ DRAW_FEATURES: Final = (
     Feature("rollout_clear", "rollout / (rollout + rollout_error), 0 if rollout is 0", high=1.0),
     Feature("rollout_rule", "1 if the rule that plays the rollouts takes it", high=1.0),
 )
+# Last with the option `plan_moves`.
+PLAN_FEATURES: Final = (
+    Feature("planned", "1 if the plan does this now", high=1.0),
+    Feature("plan_here", "1 if the plan has the task run on this PE", high=1.0),
+    Feature("plan_start", "(start of the task in the plan - now) / u"),
+)
 CRITIC_FEATURES: Final = (
     Feature("next_arrival", "time to the next arrival / u, the highest value if there is none"),
     Feature("work_1", "work (fastest PEs) arriving within the next u / (PEs u)"),
@@ -160,10 +166,12 @@ def soc_schema(
     with_defer: bool,
     with_rollouts: bool = False,
     with_draws: bool = False,
+    with_plan: bool = False,
 ) -> GraphSchema:
     """The decision graph of systems of at most this size."""
     rows = max_live_jobs * max_tasks
     rollouts = (ROLLOUT_FEATURES + (DRAW_FEATURES if with_draws else ())) if with_rollouts else ()
+    plan = PLAN_FEATURES if with_plan else ()
     return GraphSchema(
         nodes=(
             NodeType("task", rows, TASK_FEATURES, "task", parent="job", sparse=True),
@@ -187,7 +195,7 @@ def soc_schema(
         candidates=CandidateType(
             num_candidates(mode, num_pes, max_ready, with_defer),
             ("task", "job", "pe"),
-            CANDIDATE_FEATURES + rollouts,
+            CANDIDATE_FEATURES + rollouts + plan,
         ),
         critic_features=CRITIC_FEATURES,
     )

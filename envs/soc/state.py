@@ -115,6 +115,12 @@ ROW: Final = 2
 CLUSTER: Final = 0
 TWIN: Final = 1  # lowest PE that is like it
 
+# Columns of `Socs.plan`, by row as `Socs.task`.
+OWNER: Final = 0  # job whose task the entry is of, + 1
+POSITION: Final = 1  # in the list that the plan is built of
+BOUND: Final = 2  # PE that the list binds it to, -1
+PLAN_COLUMNS: Final = 3
+
 
 class Socs(NamedTuple):
     """A batch of B systems, instance and state. Times in us."""
@@ -139,6 +145,7 @@ class Socs(NamedTuple):
     ready: I32  # (B, L * S) rows of the ready tasks, FIFO
     changed: I32  # (B, L * S) rows whose task has changed
     record: I32  # (B, N, 2) start and PE of every task, start -1 until then
+    plan: I32  # (B, L * S, PLAN_COLUMNS), or (B, 0, PLAN_COLUMNS) without a plan
 
 
 class Limits(NamedTuple):
@@ -154,11 +161,12 @@ class Limits(NamedTuple):
     num_jobs: int
     total_rows: int
     noise_rows: int
+    plans: bool
 
 
 def make_socs(num_slots: int, limits: Limits) -> Socs:
     """Zeroed arrays for `num_slots` systems of at most this size."""
-    B, M, C, P, T, E, S, L, J, N, noise = num_slots, *limits
+    B, M, C, P, T, E, S, L, J, N, noise, plans = num_slots, *limits
     rows = L * S
     small = {
         "profile": (P + 1, PROFILE_COLUMNS),
@@ -177,6 +185,7 @@ def make_socs(num_slots: int, limits: Limits) -> Socs:
         "ready": (rows,),
         "changed": (rows,),
         "record": (N, 2),
+        "plan": (rows if plans else 0, PLAN_COLUMNS),
     }
     large = {"clock": (CLOCK_COLUMNS,), "volume": (E,), "bandwidth": (M, M), "draw": (C, M + 1)}
     arrays: dict[str, Any] = {key: np.zeros((B, *shape), np.int32) for key, shape in small.items()}

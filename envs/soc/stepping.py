@@ -13,6 +13,7 @@ from makespan.envs.core.kernels import borrowed, borrowing_kernel, kernel
 from makespan.envs.soc.candidates import estimate, legal_actions, place, write_candidates
 from makespan.envs.soc.loading import World, clear_slot, load_slot
 from makespan.envs.soc.observation import Graph, write_graph, write_static
+from makespan.envs.soc.plan_columns import write_plan
 from makespan.envs.soc.rollout import write_rollouts
 from makespan.envs.soc.simulator import advance, bound_of, spent
 from makespan.envs.soc.state import (
@@ -60,6 +61,8 @@ class Settings(NamedTuple):
     rollout: int  # number of the rule in `ROLLOUT_RULES` that plays candidates out; -1: none does
     samples: int  # further rollouts of a candidate, by list rules with weights as if drawn
     draws: int  # worlds of drawn durations that a rollout is played in; 0: one of expected durations
+    moves: int  # of the local search that improves the plan before each decision; -1: there is no plan
+    work: float  # what a us that all PEs work counts for in a plan's cost
 
 
 @borrowing_kernel
@@ -192,6 +195,15 @@ def roll_out_batch(batch: Batch, actions: I64, first: int, begins: bool) -> None
                 settings.samples,
                 settings.draws,
             )
+
+
+@kernel
+def plan_batch(batch: Batch, actions: I64, first: int, begins: bool) -> None:
+    """Improve the plans of the slots that `run_batch` has just stepped, and show what they say."""
+    socs, graph, settings = batch.socs, batch.graph, batch.settings
+    for i in range(actions.size):
+        if begins or actions[i] >= 0:
+            write_plan(socs, graph, first + i, settings.moves, settings.work, settings.with_defer)
 
 
 @kernel
