@@ -13,7 +13,7 @@ import numpy as np
 
 from makespan.envs.core.kernels import inlined_kernel, kernel
 from makespan.envs.soc.draws import number
-from makespan.envs.soc.plan_kernels import F64, I32, I64, Busy, Network, Plan, insert_task
+from makespan.envs.soc.plan_kernels import F64, I32, I64, Busy, Network, Plan, insert_task, repeat_task
 
 _BINDING: Final = 0.3  # share of the moves that bind a task to a PE, or free it
 _MOST_CHANGES: Final = 3  # of a move
@@ -53,9 +53,22 @@ class Lists(NamedTuple):
 
 @inlined_kernel
 def _place_all(
-    net: Network, plan: Plan, busy: Busy, known: Known, lists: Lists, ends: I64, bias: F64, limit: float
+    net: Network,
+    plan: Plan,
+    busy: Busy,
+    known: Known,
+    lists: Lists,
+    ends: I64,
+    bias: F64,
+    ready: I64,
+    limit: float,
+    kept: Plan,
+    first: int,
 ) -> float:
-    """Build the plan of a list; returns its cost, or infinity as soon as it is above the limit."""
+    """Build the plan of a list whose entries before the first are placed as they are kept; returns its cost.
+
+    Infinity as soon as it is above the limit.
+    """
     for pe in range(known.free.size):
         busy.used[pe] = known.free[pe] > 0
         busy.start[pe, 0], busy.end[pe, 0] = 0, known.free[pe]
@@ -69,7 +82,10 @@ def _place_all(
     for i in range(lists.order.size):
         row = lists.order[i]
         job = net.row_job[row]
-        insert_task(net, plan, busy, row, known.release[job], lists.bound[i], bias, False)
+        if i < first:
+            repeat_task(plan, busy, row, kept)
+        else:
+            insert_task(net, plan, busy, row, known.release[job], lists.bound[i], bias, False, ready)
         end = plan.end[row]
         cost += known.work * (end - plan.start[row])
         if known.latest:
@@ -96,8 +112,11 @@ def _is_edge(net: Network, before: int, after: int) -> bool:
 
 
 @inlined_kernel
-def _shift(net: Network, lists: Lists, i: int, share: float) -> None:
-    """Move entry i forward or back, by a share (-1, 1) of the way to the nearest entry that it must not pass."""
+def _shift(net: Network, lists: Lists, i: int, share: float) -> int:
+    """Move entry i forward or back, by a share (-1, 1) of the way to the nearest entry that it must not pass.
+
+    Returns the first entry that has changed.
+    """
     order, bound, step = lists.order, lists.bound, 1 if share > 0 else -1
     row, pe, far = order[i], bound[i], i
     while 0 <= far + step < order.size:
@@ -106,10 +125,12 @@ def _shift(net: Network, lists: Lists, i: int, share: float) -> None:
             break
         far += step
     target = i + int(np.ceil(abs(share) * abs(far - i))) * step
+    first = min(i, target)
     while i != target:
         order[i], bound[i] = order[i + step], bound[i + step]
         i += step
     order[i], bound[i] = row, pe
+    return first
 
 
 @inlined_kernel
@@ -120,6 +141,12 @@ def _bind(net: Network, lists: Lists, i: int, draw: float) -> None:
         lists.bound[i] = -1
     elif net.durations[net.row_task[lists.order[i]], pe] >= 0:
         lists.bound[i] = pe
+
+
+@inlined_kernel
+def _keep(source: Plan, target: Plan, rows: I64) -> None:
+    for row in rows:
+        target.pe[row], target.start[row], target.end[row] = source.pe[row], source.start[row], source.end[row]
 
 
 @kernel
@@ -141,26 +168,32 @@ def improve_lists(
         The plan's cost.
     """
     n, count = lists.order.size, 0
+    kept = Plan(plan.pe.copy(), plan.start.copy(), plan.end.copy())
     bias, ends = np.zeros(net.durations.shape), np.empty_like(known.ends)
-    best = _place_all(net, plan, busy, known, lists, ends, bias, np.inf)
+    ready = np.empty(net.bandwidth.shape[0], np.int64)
+    best = _place_all(net, plan, busy, known, lists, ends, bias, ready, np.inf, kept, 0)
     if n == 0:
         return best
+    _keep(plan, kept, lists.order)
     trial = Lists(lists.order.copy(), lists.bound.copy())
     for _ in range(moves):
         changes = 1 + int(number(seed, count) * _MOST_CHANGES)
+        first = n
         for k in range(changes):
             at = count + 3 * k + 1
             i, draw = int(number(seed, at) * n), number(seed, at + 1)
             if number(seed, at + 2) < _BINDING:
                 _bind(net, trial, i, draw)
+                first = min(first, i)
             else:
-                _shift(net, trial, i, 2.0 * draw - 1.0)
+                first = min(first, _shift(net, trial, i, 2.0 * draw - 1.0))
         count += 1 + 3 * changes
-        cost = _place_all(net, plan, busy, known, trial, ends, bias, best)
+        cost = _place_all(net, plan, busy, known, trial, ends, bias, ready, best, kept, first)
         if cost <= best:
             best = cost
             lists.order[:], lists.bound[:] = trial.order, trial.bound
+            _keep(plan, kept, lists.order[first:])
         else:
             trial.order[:], trial.bound[:] = lists.order, lists.bound
-    _place_all(net, plan, busy, known, lists, ends, bias, np.inf)
+    _keep(kept, plan, lists.order)
     return best

@@ -146,6 +146,14 @@ def _lists(socs: Socs, b: int, net: Network) -> Lists:
 
 
 @borrowing_kernel
+def _is_offered(socs: Socs, graph: Graph, b: int, row: int) -> bool:
+    for r in range(offered(socs, graph, b)):
+        if socs.ready[b, r] == row:
+            return True
+    return False
+
+
+@borrowing_kernel
 def _candidate(socs: Socs, graph: Graph, b: int, r: int, p: int) -> int:
     """The allowed candidate that brings the r-th ready task to PE p or one like it, -1 if there is none."""
     for q in range(p, -1, -1):
@@ -201,6 +209,8 @@ def write_plan(socs: Socs, graph: Graph, b: int, moves: int, work: float, with_d
         socs.plan[b, row, OWNER] = 1 + socs.job[b, row // num_tasks, ID]
         socs.plan[b, row, POSITION], socs.plan[b, row, BOUND] = position, lists.bound[position]
         p = plan.pe[row]
-        if first[p] < 0 or plan.start[row] < plan.start[first[p]]:
+        # what is ready but not on offer lets others pass
+        passes = socs.task[b, row, STATUS] == IS_READY and not _is_offered(socs, graph, b, row)
+        if not passes and (first[p] < 0 or plan.start[row] < plan.start[first[p]]):
             first[p] = row
     _write_columns(socs, graph, b, plan, first, with_defer)

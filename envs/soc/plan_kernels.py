@@ -135,17 +135,46 @@ def _occupy(busy: Busy, pe: int, at: int, start: int, end: int) -> None:
 
 
 @inlined_kernel
+def _data_everywhere(net: Network, plan: Plan, row: int, release: int, ready: I64) -> None:
+    """Fill `ready` (M,), as `_data_ready` for each PE; a division for each run of equal bandwidths only."""
+    task = net.row_task[row]
+    for pe in range(ready.size):
+        ready[pe] = release
+    for edge in range(net.pred_first[task], net.pred_first[task + 1]):
+        before = row + net.pred_source[edge] - task
+        if plan.pe[before] >= 0:
+            source, end, volume = plan.pe[before], plan.end[before], net.pred_volume[edge]
+            wire, delay = 0, 0
+            for pe in range(ready.size):
+                if net.bandwidth[source, pe] != wire:
+                    wire = net.bandwidth[source, pe]
+                    delay = volume // wire if wire > 0 else 0
+                ready[pe] = max(ready[pe], end + delay)
+
+
+@inlined_kernel
 def insert_task(
-    net: Network, plan: Plan, busy: Busy, row: int, earliest: int, forced: int, bias: F64, lookahead: bool
+    net: Network,
+    plan: Plan,
+    busy: Busy,
+    row: int,
+    earliest: int,
+    forced: int,
+    bias: F64,
+    lookahead: bool,
+    ready: I64,
 ) -> None:
-    """Place one row in the first gap that holds it; see `insert_tasks`."""
+    """Place one row in the first gap that holds it; see `insert_tasks`. `ready` (M,) is overwritten."""
     task = net.row_task[row]
     best, best_finish, best_pe, best_at, best_start = np.inf, np.inf, -1, 0, 0
+    _data_everywhere(net, plan, row, earliest, ready)
     for pe in range(net.bandwidth.shape[0]):
         duration = net.durations[task, pe]
         if duration < 0 or (forced >= 0 and forced != pe):
             continue
-        at, start = _gap(busy, pe, _data_ready(net, plan, row, pe, earliest), duration)
+        if not lookahead and ready[pe] + duration + bias[task, pe] > best:
+            continue  # not even the first moment would do
+        at, start = _gap(busy, pe, ready[pe], duration)
         finish = float(start + duration)
         value = finish + bias[task, pe]
         if lookahead and net.succ_first[task + 1] > net.succ_first[task]:
@@ -156,6 +185,17 @@ def insert_task(
     plan.pe[row], plan.start[row] = best_pe, best_start
     plan.end[row] = best_start + net.durations[task, best_pe]
     _occupy(busy, best_pe, best_at, best_start, plan.end[row])
+
+
+@inlined_kernel
+def repeat_task(plan: Plan, busy: Busy, row: int, kept: Plan) -> None:
+    """Place one row where another plan has it."""
+    pe, start, end = kept.pe[row], kept.start[row], kept.end[row]
+    plan.pe[row], plan.start[row], plan.end[row] = pe, start, end
+    at = busy.used[pe]
+    while at > 0 and busy.end[pe, at - 1] > start:
+        at -= 1
+    _occupy(busy, pe, at, start, end)
 
 
 @kernel
@@ -174,9 +214,10 @@ def insert_tasks(
         bias: (T, M) us added to the finish where PEs are compared.
         lookahead: Compare the finishes of the successors instead, where a task has any.
     """
+    ready = np.empty(net.bandwidth.shape[0], np.int64)
     for i in range(rows.size):
         earliest = release[net.row_job[rows[i]]]
-        insert_task(net, plan, busy, rows[i], earliest, forced[i], bias, lookahead)
+        insert_task(net, plan, busy, rows[i], earliest, forced[i], bias, lookahead, ready)
 
 
 @inlined_kernel
