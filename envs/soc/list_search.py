@@ -1,8 +1,8 @@
 """Local search over the list that a list scheduler with insertion works off (HEFT's, to begin with).
 
 A solution is an order of the tasks, each behind its predecessors, and for some of them a PE; it stands for the plan in which
-they are placed one by one, each in the first gap that holds it, on its PE or where it finishes first. Moves shift a task in
-the order, or bind it to a PE; what does not cost more is kept.
+they are placed one by one, each in the first gap that holds it, on its PE or where it finishes first. Moves shift tasks in
+the order, or bind them to a PE; what does not cost more is kept.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from makespan.envs.core.kernels import inlined_kernel, kernel
 from makespan.envs.soc.draws import number
 from makespan.envs.soc.plan_kernels import F64, I32, I64, Busy, Network, Plan, insert_task, repeat_task
 
-_BINDING: Final = 0.3  # share of the moves that bind a task to a PE, or free it
+_BINDING: Final = 0.3  # share of the changes that bind a task to a PE, or free it
 _MOST_CHANGES: Final = 3  # of a move
 
 
@@ -51,24 +51,54 @@ class Lists(NamedTuple):
     bound: I32
 
 
-@inlined_kernel
-def _place_all(
-    net: Network,
-    plan: Plan,
-    busy: Busy,
-    known: Known,
-    lists: Lists,
-    ends: I64,
-    bias: F64,
-    ready: I64,
-    limit: float,
-    kept: Plan,
-    first: int,
-) -> float:
-    """Build the plan of a list whose entries before the first are placed as they are kept; returns its cost.
+class Desk(NamedTuple):
+    """The plan of a solution, and room to try others.
+
+    Attributes:
+        plan: Places of what is given, and of the solution's rows once they are planned.
+        draft: As that, of the solution tried last.
+        trial: That solution.
+        busy: Its intervals.
+        ends: (J,) ends of the jobs in it.
+        ready: (M,) when a row's data are on each PE.
+        bias: (T, M) zeros.
+    """
+
+    plan: Plan
+    draft: Plan
+    trial: Lists
+    busy: Busy
+    ends: I64
+    ready: I64
+    bias: F64
+
+
+@kernel
+def make_desk(net: Network, plan: Plan, lists: Lists, num_jobs: int) -> Desk:
+    """A desk for solutions of this size; `plan` holds what is given."""
+    num_pes, room = net.bandwidth.shape[0], lists.order.size + 1
+    return Desk(
+        plan,
+        Plan(plan.pe.copy(), plan.start.copy(), plan.end.copy()),
+        Lists(lists.order.copy(), lists.bound.copy()),
+        Busy(
+            np.empty((num_pes, room), np.int64),
+            np.empty((num_pes, room), np.int64),
+            np.empty(num_pes, np.int64),
+        ),
+        np.empty(num_jobs, np.int64),
+        np.empty(num_pes, np.int64),
+        np.zeros(net.durations.shape),
+    )
+
+
+@kernel
+def cost_of_trial(net: Network, known: Known, desk: Desk, first: int, limit: float) -> float:
+    """Draft the trial solution, whose entries before the first are where the plan has them, and return its cost.
 
     Infinity as soon as it is above the limit.
     """
+    trial, busy, ends = desk.trial, desk.busy, desk.ends
     for pe in range(known.free.size):
         busy.used[pe] = known.free[pe] > 0
         busy.start[pe, 0], busy.end[pe, 0] = 0, known.free[pe]
@@ -79,15 +109,16 @@ def _place_all(
         cost += known.weight[j] * ends[j]
     if known.latest:
         cost = float(last)
-    for i in range(lists.order.size):
-        row = lists.order[i]
+    for i in range(trial.order.size):
+        row = trial.order[i]
         job = net.row_job[row]
         if i < first:
-            repeat_task(plan, busy, row, kept)
+            repeat_task(desk.draft, busy, row, desk.plan)
         else:
-            insert_task(net, plan, busy, row, known.release[job], lists.bound[i], bias, False, ready)
-        end = plan.end[row]
-        cost += known.work * (end - plan.start[row])
+            release, bound = known.release[job], trial.bound[i]
+            insert_task(net, desk.draft, busy, row, release, bound, desk.bias, False, desk.ready)
+        end = desk.draft.end[row]
+        cost += known.work * (end - desk.draft.start[row])
         if known.latest:
             cost += max(0, end - last)
             last = max(last, end)
@@ -100,15 +131,21 @@ def _place_all(
 
 
 @inlined_kernel
+def keep_trial(lists: Lists, desk: Desk) -> None:
+    """Let the trial be the solution, and its draft the plan."""
+    lists.order[:], lists.bound[:] = desk.trial.order, desk.trial.bound
+    for row in lists.order:
+        desk.plan.pe[row], desk.plan.start[row] = desk.draft.pe[row], desk.draft.start[row]
+        desk.plan.end[row] = desk.draft.end[row]
+
+
+@inlined_kernel
 def _is_edge(net: Network, before: int, after: int) -> bool:
     """Whether a row is a predecessor of another."""
-    if net.row_job[before] != net.row_job[after]:
-        return False
-    task, source = net.row_task[after], net.row_task[before]
+    task, is_edge = net.row_task[after], False
     for edge in range(net.pred_first[task], net.pred_first[task + 1]):
-        if net.pred_source[edge] == source:
-            return True
-    return False
+        is_edge = is_edge or after + net.pred_source[edge] - task == before
+    return is_edge
 
 
 @inlined_kernel
@@ -134,48 +171,35 @@ def _shift(net: Network, lists: Lists, i: int, share: float) -> int:
 
 
 @inlined_kernel
-def _bind(net: Network, lists: Lists, i: int, draw: float) -> None:
-    """Free a bound entry, or bind it to a PE that can run it; the draw decides."""
-    pe = int(draw * net.bandwidth.shape[0])
+def _bind(net: Network, lists: Lists, i: int, pe: int) -> None:
+    """Bind an entry to a PE if that can run it, or free it if it is bound there."""
     if lists.bound[i] == pe:
         lists.bound[i] = -1
     elif net.durations[net.row_task[lists.order[i]], pe] >= 0:
         lists.bound[i] = pe
 
 
-@inlined_kernel
-def _keep(source: Plan, target: Plan, rows: I64) -> None:
-    for row in rows:
-        target.pe[row], target.start[row], target.end[row] = source.pe[row], source.start[row], source.end[row]
-
-
 @kernel
-def improve_lists(
-    net: Network, plan: Plan, busy: Busy, known: Known, lists: Lists, moves: int, seed: int
-) -> float:
-    """Try moves, keep what does not cost more, and leave the best list's plan behind.
+def improve(net: Network, known: Known, lists: Lists, desk: Desk, moves: int, seed: int) -> float:
+    """Plan a solution, try moves, and keep what does not cost more.
 
     Args:
         net: The instance.
-        plan: Places of what is given; extended by the rows of the lists.
-        busy: Room for n + 1 intervals of each PE; overwritten.
-        known: What is given besides, and the cost.
+        known: What is given, and the cost.
         lists: The solution to begin with; improved.
+        desk: Holds the solution's plan in the end.
         moves: Solutions to try.
         seed: The moves are as if drawn, the same for the same seed.
 
     Returns:
         The plan's cost.
     """
-    n, count = lists.order.size, 0
-    kept = Plan(plan.pe.copy(), plan.start.copy(), plan.end.copy())
-    bias, ends = np.zeros(net.durations.shape), np.empty_like(known.ends)
-    ready = np.empty(net.bandwidth.shape[0], np.int64)
-    best = _place_all(net, plan, busy, known, lists, ends, bias, ready, np.inf, kept, 0)
+    n, num_pes, count, trial = lists.order.size, net.bandwidth.shape[0], 0, desk.trial
+    trial.order[:], trial.bound[:] = lists.order, lists.bound
+    best = cost_of_trial(net, known, desk, 0, np.inf)
+    keep_trial(lists, desk)
     if n == 0:
         return best
-    _keep(plan, kept, lists.order)
-    trial = Lists(lists.order.copy(), lists.bound.copy())
     for _ in range(moves):
         changes = 1 + int(number(seed, count) * _MOST_CHANGES)
         first = n
@@ -183,17 +207,26 @@ def improve_lists(
             at = count + 3 * k + 1
             i, draw = int(number(seed, at) * n), number(seed, at + 1)
             if number(seed, at + 2) < _BINDING:
-                _bind(net, trial, i, draw)
+                _bind(net, trial, i, int(draw * num_pes))
                 first = min(first, i)
             else:
                 first = min(first, _shift(net, trial, i, 2.0 * draw - 1.0))
         count += 1 + 3 * changes
-        cost = _place_all(net, plan, busy, known, trial, ends, bias, ready, best, kept, first)
+        cost = cost_of_trial(net, known, desk, first, best)
         if cost <= best:
             best = cost
-            lists.order[:], lists.bound[:] = trial.order, trial.bound
-            _keep(plan, kept, lists.order[first:])
+            keep_trial(lists, desk)
         else:
             trial.order[:], trial.bound[:] = lists.order, lists.bound
-    _keep(kept, plan, lists.order)
     return best
+
+
+@kernel
+def put_first(lists: Lists, desk: Desk, row: int, pe: int) -> None:
+    """Let the trial be the solution, but for a row that comes before all others, on a PE."""
+    trial, k = desk.trial, 1
+    trial.order[0], trial.bound[0] = row, pe
+    for i in range(lists.order.size):
+        if lists.order[i] != row:
+            trial.order[k], trial.bound[k] = lists.order[i], lists.bound[i]
+            k += 1

@@ -13,9 +13,19 @@ import numpy as np
 
 from makespan.envs.core.kernels import borrowing_kernel, kernel
 from makespan.envs.soc.candidates import offered
-from makespan.envs.soc.list_search import Known, Lists, improve_lists
+from makespan.envs.soc.list_search import (
+    Desk,
+    Known,
+    Lists,
+    cost_of_trial,
+    improve,
+    keep_trial,
+    make_desk,
+    put_first,
+)
 from makespan.envs.soc.observation import Graph, capped
-from makespan.envs.soc.plan_kernels import Busy, Network, Plan
+from makespan.envs.soc.plan_kernels import F64, Network, Plan
+from makespan.envs.soc.schema import PLAN_FEATURES
 from makespan.envs.soc.simulator import available, is_idle
 from makespan.envs.soc.state import (
     ARRIVAL,
@@ -25,10 +35,12 @@ from makespan.envs.soc.state import (
     END,
     ENDED,
     FAR,
+    HEAD,
     I64,
     ID,
     IS_READY,
     LATENCY,
+    NEXT,
     NOW,
     OBJECTIVE,
     OUTSTANDING,
@@ -36,7 +48,10 @@ from makespan.envs.soc.state import (
     PE,
     PES,
     POSITION,
+    READY,
     RUNNING,
+    RUNS,
+    SCALE,
     STATUS,
     TASKS,
     TEMPLATE,
@@ -46,10 +61,10 @@ from makespan.envs.soc.state import (
     WARM_UP,
     Socs,
 )
-from makespan.envs.soc.schema import PLAN_FEATURES
 from makespan.envs.soc.templates import BY_SOURCE, IN_FIRST, OUT_FIRST, SOURCE, TARGET, UPWARD
 
 _COLUMNS: Final = len(PLAN_FEATURES)
+_MOST: Final = PLAN_FEATURES[-1].high  # units of the reward
 
 
 @kernel
@@ -105,8 +120,7 @@ def _known(socs: Socs, b: int, plan: Plan, work: float) -> Known:
 @borrowing_kernel
 def _is_open(socs: Socs, b: int, row: int) -> bool:
     """Whether a row holds a task that is not yet committed."""
-    status = socs.task[b, row, STATUS]
-    return status == OUTSTANDING or status == IS_READY
+    return OUTSTANDING <= socs.task[b, row, STATUS] <= IS_READY
 
 
 @kernel
@@ -145,16 +159,45 @@ def _lists(socs: Socs, b: int, net: Network) -> Lists:
     return Lists(order, bound)
 
 
-@borrowing_kernel
-def _is_offered(socs: Socs, graph: Graph, b: int, row: int) -> bool:
-    for r in range(offered(socs, graph, b)):
-        if socs.ready[b, r] == row:
-            return True
-    return False
+@kernel
+def _later(socs: Socs, b: int, plan: Plan, known: Known) -> Known:
+    """What is known if nothing is committed before the next thing that should happen."""
+    now, event = socs.clock[b, NOW], FAR
+    for p in range(socs.clock[b, PES]):
+        row = socs.pe[b, p, RUNS]
+        if row >= 0:
+            event = min(event, plan.end[row])
+        row = socs.pe[b, p, HEAD]
+        while row >= 0:
+            if socs.data[b, row, p] > now:
+                event = min(event, socs.data[b, row, p])
+            row = socs.task[b, row, NEXT]
+    release = known.release if event == FAR else np.maximum(known.release, event)
+    return Known(known.free, release, known.ends, known.weight, known.latest, known.work)
+
+
+@kernel
+def _candidate_costs(
+    socs: Socs, graph: Graph, b: int, net: Network, known: Known, lists: Lists, desk: Desk, best: float
+) -> F64:
+    """What each allowed candidate adds to the plan's cost (A,), in the reward's unit; a plan that costs less replaces it."""
+    mask, num_pes, scale = graph.action_mask[b], graph.finish.shape[1], float(socs.clock[b, SCALE])
+    costs, most = np.zeros(mask.size), _MOST * scale
+    for a in range(offered(socs, graph, b) * num_pes):
+        if mask[a]:
+            put_first(lists, desk, socs.ready[b, a // num_pes], a % num_pes)
+            costs[a] = cost_of_trial(net, known, desk, 0, best + most)
+            if costs[a] < best:
+                best = costs[a]
+                keep_trial(lists, desk)
+    if mask[mask.size - 1] and mask.size % num_pes:
+        desk.trial.order[:], desk.trial.bound[:] = lists.order, lists.bound
+        costs[-1] = cost_of_trial(net, _later(socs, b, desk.plan, known), desk, 0, best + most)
+    return np.minimum(np.maximum(costs - best, 0.0), most) / scale
 
 
 @borrowing_kernel
-def _candidate(socs: Socs, graph: Graph, b: int, r: int, p: int) -> int:
+def _place_of(socs: Socs, graph: Graph, b: int, r: int, p: int) -> int:
     """The allowed candidate that brings the r-th ready task to PE p or one like it, -1 if there is none."""
     for q in range(p, -1, -1):
         a = r * graph.finish.shape[1] + q
@@ -163,18 +206,34 @@ def _candidate(socs: Socs, graph: Graph, b: int, r: int, p: int) -> int:
     return -1
 
 
+@kernel
+def _first_rows(socs: Socs, graph: Graph, b: int, plan: Plan, lists: Lists) -> I64:
+    """The row that each PE runs first by the plan (M,), -1 for none."""
+    passes = np.zeros(socs.task.shape[1], np.bool_)
+    for r in range(offered(socs, graph, b), socs.clock[b, READY]):
+        passes[socs.ready[b, r]] = True  # ready but not on offer: others must not wait for it
+    first = np.full(socs.clock[b, PES], -1)
+    for row in lists.order:
+        p = plan.pe[row]
+        if not passes[row] and (first[p] < 0 or plan.start[row] < plan.start[first[p]]):
+            first[p] = row
+    return first
+
+
 @borrowing_kernel
-def _write_columns(socs: Socs, graph: Graph, b: int, plan: Plan, first: I64, with_defer: bool) -> None:
-    """Write the plan's columns; `first` (M,) is the row that each PE runs first by the plan, -1 for none."""
+def _write_columns(
+    socs: Socs, graph: Graph, b: int, plan: Plan, first: I64, costs: F64, with_defer: bool
+) -> None:
+    """Write the plan's columns, see `PLAN_FEATURES`."""
     x, mask = graph.candidate_x[b], graph.action_mask[b]
     now, unit, num_pes = socs.clock[b, NOW], socs.clock[b, UNIT], graph.finish.shape[1]
     column, any_planned, earliest, soonest = x.shape[1] - _COLUMNS, False, 0, FAR
     for a in range(mask.size):
-        for k in range(_COLUMNS):
-            x[a, column + k] = 0.0
+        x[a, column] = x[a, column + 1] = x[a, column + 2] = 0.0
+        x[a, column + 3] = costs[a]
     for r in range(offered(socs, graph, b)):
         row = socs.ready[b, r]
-        here = _candidate(socs, graph, b, r, plan.pe[row])
+        here = _place_of(socs, graph, b, r, plan.pe[row])
         for p in range(num_pes):
             if mask[r * num_pes + p]:
                 x[r * num_pes + p, column + 2] = capped((plan.start[row] - now) / unit)
@@ -194,23 +253,15 @@ def write_plan(socs: Socs, graph: Graph, b: int, moves: int, work: float, with_d
     """Improve slot b's plan by so many moves, and write what it says of the allowed candidates."""
     if socs.clock[b, ENDED]:
         return
-    rows, num_pes = socs.task.shape[1], socs.clock[b, PES]
-    num_tasks, net = rows // socs.job.shape[1], _network(socs, b)
+    rows, slots = socs.task.shape[1], socs.job.shape[1]
+    net = _network(socs, b)
     plan = Plan(np.full(rows, -1, np.int32), np.zeros(rows, np.int64), np.zeros(rows, np.int64))
     known, lists = _known(socs, b, plan, work), _lists(socs, b, net)
-    room = lists.order.size + 1
-    busy = Busy(
-        np.empty((num_pes, room), np.int64), np.empty((num_pes, room), np.int64), np.empty(num_pes, np.int64)
-    )
-    seed = socs.clock[b, NOW] + 40503 * socs.clock[b, COMMITTED]
-    improve_lists(net, plan, busy, known, lists, moves, seed)
-    first = np.full(num_pes, -1)
+    desk = make_desk(net, plan, lists, slots)
+    best = improve(net, known, lists, desk, moves, socs.clock[b, NOW] + 40503 * socs.clock[b, COMMITTED])
+    costs = _candidate_costs(socs, graph, b, net, known, lists, desk, best)
     for position, row in enumerate(lists.order):
-        socs.plan[b, row, OWNER] = 1 + socs.job[b, row // num_tasks, ID]
+        socs.plan[b, row, OWNER] = 1 + socs.job[b, row // (rows // slots), ID]
         socs.plan[b, row, POSITION], socs.plan[b, row, BOUND] = position, lists.bound[position]
-        p = plan.pe[row]
-        # what is ready but not on offer lets others pass
-        passes = socs.task[b, row, STATUS] == IS_READY and not _is_offered(socs, graph, b, row)
-        if not passes and (first[p] < 0 or plan.start[row] < plan.start[first[p]]):
-            first[p] = row
-    _write_columns(socs, graph, b, plan, first, with_defer)
+    first = _first_rows(socs, graph, b, plan, lists)
+    _write_columns(socs, graph, b, plan, first, costs, with_defer)

@@ -7,7 +7,6 @@ graph shows: nothing of what is still to arrive, nothing of realised durations b
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +16,6 @@ from makespan.envs.core.policy import Actions, RulePolicy, get_rule, register_po
 from makespan.envs.soc.instance import SocInstance
 from makespan.envs.soc.itinerary import METHODS, Itinerary, SearchedItinerary, View
 from makespan.envs.soc.planning import IntArray
-
-
-LIST_MOVES: Final = 300  # of a list search, before each decision
-
 
 class PlanningScheduler:
     """A list scheduler with insertion, online; `Policy` with `begin`.
@@ -184,11 +179,20 @@ class ListSearch:
         schema: The decision graph's schema.
         seed: Unused.
         moves: Moves of the local search before each decision (`plan_moves`).
-        work: What the PEs' time counts for (`plan_work`).
+        work: What a microsecond that all PEs work counts for (`plan_work`).
+        ready: Ready tasks on offer (`max_ready`); the plan cannot have others.
+        twins: Offer only the lowest of like PEs (`merge_twins`): where data lie makes a difference to a plan.
     """
 
     def __init__(
-        self, schema: GraphSchema, seed: int = 0, *, moves: int = LIST_MOVES, work: float = 1.0
+        self,
+        schema: GraphSchema,
+        seed: int = 0,
+        *,
+        moves: int = 200,
+        work: float = 1.0,
+        ready: int = 24,
+        twins: bool = False,
     ) -> None:
         if "planned" not in [feature.name for feature in schema.candidates.features]:
             raise ValueError("list search needs an environment with plan_moves")
@@ -219,7 +223,12 @@ register_policy(
 register_policy(
     "soc",
     "list_search",
-    "Local search over the list of HEFT (Topcuoglu, Hariri & Wu 2002)",
+    "Local search and rollouts over the list of HEFT (Topcuoglu, Hariri & Wu 2002)",
     "makespan.envs.soc.policies:ListSearch",
-    needs={"plan_moves": ("moves", LIST_MOVES), "plan_work": ("work", 1.0)},
+    needs={
+        "plan_moves": ("moves", 200),
+        "plan_work": ("work", 1.0),
+        "max_ready": ("ready", 24),
+        "merge_twins": ("twins", False),
+    },
 )

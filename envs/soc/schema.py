@@ -140,6 +140,7 @@ PLAN_FEATURES: Final = (
     Feature("planned", "1 if the plan does this now", high=1.0),
     Feature("plan_here", "1 if the plan has the task run on this PE", high=1.0),
     Feature("plan_start", "(start of the task in the plan - now) / u"),
+    Feature("plan_cost", "what doing this first would add to the plan's cost / the reward's unit", high=10.0),
 )
 CRITIC_FEATURES: Final = (
     Feature("next_arrival", "time to the next arrival / u, the highest value if there is none"),
