@@ -17,6 +17,7 @@ from makespan.envs.soc.plan_kernels import F64, I32, I64, Busy, Network, Plan, i
 
 _BINDING: Final = 0.3  # share of the changes that bind a task to a PE, or free it
 _MOST_CHANGES: Final = 3  # of a move
+_PLACES: Final = 8  # where new entries are tried, beside the end
 
 
 class Known(NamedTuple):
@@ -180,7 +181,27 @@ def _bind(net: Network, lists: Lists, i: int, pe: int) -> None:
 
 
 @kernel
-def improve(net: Network, known: Known, lists: Lists, desk: Desk, moves: int, seed: int) -> float:
+def _insert_fresh(net: Network, known: Known, lists: Lists, desk: Desk, fresh: int, best: float) -> float:
+    """Try the last entries, which are new, as a block at other places of the list; returns the cost of the best."""
+    trial, old = desk.trial, lists.order.size - fresh
+    order, bound = lists.order.copy(), lists.bound.copy()
+    for k in range(_PLACES):
+        at = old * k // _PLACES
+        trial.order[:at], trial.bound[:at] = order[:at], bound[:at]
+        trial.order[at : at + fresh], trial.bound[at : at + fresh] = order[old:], bound[old:]
+        trial.order[at + fresh :], trial.bound[at + fresh :] = order[at:old], bound[at:old]
+        cost = cost_of_trial(net, known, desk, 0, best)
+        if cost < best:
+            best = cost
+            keep_trial(lists, desk)
+    trial.order[:], trial.bound[:] = lists.order, lists.bound
+    return best
+
+
+@kernel
+def improve(
+    net: Network, known: Known, lists: Lists, desk: Desk, fresh: int, moves: int, seed: int
+) -> float:
     """Plan a solution, try moves, and keep what does not cost more.
 
     Args:
@@ -188,6 +209,7 @@ def improve(net: Network, known: Known, lists: Lists, desk: Desk, moves: int, se
         known: What is given, and the cost.
         lists: The solution to begin with; improved.
         desk: Holds the solution's plan in the end.
+        fresh: Entries at the end of the list that are new, and not bound to be there.
         moves: Solutions to try.
         seed: The moves are as if drawn, the same for the same seed.
 
@@ -200,6 +222,8 @@ def improve(net: Network, known: Known, lists: Lists, desk: Desk, moves: int, se
     keep_trial(lists, desk)
     if n == 0:
         return best
+    if 0 < fresh < n:
+        best = _insert_fresh(net, known, lists, desk, fresh, best)
     for _ in range(moves):
         changes = 1 + int(number(seed, count) * _MOST_CHANGES)
         first = n

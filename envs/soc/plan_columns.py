@@ -124,8 +124,8 @@ def _is_open(socs: Socs, b: int, row: int) -> bool:
 
 
 @kernel
-def _lists(socs: Socs, b: int, net: Network) -> Lists:
-    """The list as it was left, without what has been committed since, and what is new behind it."""
+def _lists(socs: Socs, b: int, net: Network) -> tuple[Lists, int]:
+    """The list as it was left, without what has been committed since; what is new behind it, and how much that is."""
     plan, rows, slots = socs.plan, socs.task.shape[1], socs.job.shape[1]
     num_tasks = rows // slots
     old, fresh, waits = np.full(rows, -1), np.full(rows, np.inf), np.zeros(rows, np.bool_)
@@ -146,6 +146,7 @@ def _lists(socs: Socs, b: int, net: Network) -> Lists:
         if row >= 0:
             order[n], bound[n] = row, plan[b, row, BOUND]
             n += 1
+    known = n
     ranked = np.argsort(fresh, kind="mergesort")
     while n < count:  # once, unless tasks of no length tie
         for row in ranked:
@@ -156,7 +157,7 @@ def _lists(socs: Socs, b: int, net: Network) -> Lists:
                 if free:
                     order[n], waits[row] = row, False
                     n += 1
-    return Lists(order, bound)
+    return Lists(order, bound), count - known
 
 
 @kernel
@@ -256,9 +257,11 @@ def write_plan(socs: Socs, graph: Graph, b: int, moves: int, work: float, with_d
     rows, slots = socs.task.shape[1], socs.job.shape[1]
     net = _network(socs, b)
     plan = Plan(np.full(rows, -1, np.int32), np.zeros(rows, np.int64), np.zeros(rows, np.int64))
-    known, lists = _known(socs, b, plan, work), _lists(socs, b, net)
+    known = _known(socs, b, plan, work)
+    lists, fresh = _lists(socs, b, net)
     desk = make_desk(net, plan, lists, slots)
-    best = improve(net, known, lists, desk, moves, socs.clock[b, NOW] + 40503 * socs.clock[b, COMMITTED])
+    seed = socs.clock[b, NOW] + 40503 * socs.clock[b, COMMITTED]
+    best = improve(net, known, lists, desk, fresh, moves, seed)
     costs = _candidate_costs(socs, graph, b, net, known, lists, desk, best)
     for position, row in enumerate(lists.order):
         socs.plan[b, row, OWNER] = 1 + socs.job[b, row // (rows // slots), ID]
