@@ -16,6 +16,7 @@ from makespan.envs.soc.draws import number
 from makespan.envs.soc.plan_kernels import F64, I32, I64, Busy, Network, Plan, insert_task, repeat_task
 
 _BINDING: Final = 0.3  # share of the changes that bind a task to a PE, or free it
+_GATHERING: Final = 0.15
 _MOST_CHANGES: Final = 3  # of a move
 _PLACES: Final = 8  # where new entries are tried, beside the end
 
@@ -180,6 +181,27 @@ def _bind(net: Network, lists: Lists, i: int, pe: int) -> None:
         lists.bound[i] = pe
 
 
+@inlined_kernel
+def _gather(net: Network, lists: Lists, trial: Lists, i: int, place: int) -> int:
+    """Move all entries of entry i's job, as a block, to a place among the others. Returns the first that has changed."""
+    n, job, size = lists.order.size, net.row_job[lists.order[i]], 0
+    for k in range(n):
+        size += net.row_job[lists.order[k]] == job
+    others, own = 0, min(place, n - size)
+    first, end = n, own
+    for k in range(n):
+        if net.row_job[lists.order[k]] == job:
+            target = end
+            end += 1
+        else:
+            target = others if others < own else others + size
+            others += 1
+        trial.order[target], trial.bound[target] = lists.order[k], lists.bound[k]
+        if target != k:
+            first = min(first, min(target, k))
+    return first
+
+
 @kernel
 def _insert_fresh(net: Network, known: Known, lists: Lists, desk: Desk, fresh: int, best: float) -> float:
     """Try the last entries, which are new, as a block at other places of the list; returns the cost of the best."""
@@ -225,8 +247,14 @@ def improve(
     if 0 < fresh < n:
         best = _insert_fresh(net, known, lists, desk, fresh, best)
     for _ in range(moves):
-        changes = 1 + int(number(seed, count) * _MOST_CHANGES)
-        first = n
+        draw, first = number(seed, count), n
+        changes = 1 + int(draw * _MOST_CHANGES)
+        if draw > 1.0 - _GATHERING:
+            changes = 1
+            i, place = int(number(seed, count + 1) * n), int(number(seed, count + 2) * n)
+            first = _gather(net, lists, trial, i, place)
+            changes = 0
+            count += 3
         for k in range(changes):
             at = count + 3 * k + 1
             i, draw = int(number(seed, at) * n), number(seed, at + 1)
