@@ -130,8 +130,8 @@ class SocEnv(SchedulingEnv):
     * `merge_twins`: of PEs of one type and cluster that are all idle and that the task's data reach as early, offer the lowest
       only (default). They are alike for this task; data that lie on them for other tasks may make them differ later.
     * `rollout_rule`: "fifo_eft", "stf", "min_min" or "heft_ready" adds to each candidate what becomes of the jobs in the system
-      if it is taken and this rule decides all that follows, by expected executions and without further arrivals (the
-      pilot method); None (default): no such columns.
+      if it is taken and this rule decides all that `mode` leaves open from then on, by expected executions and without
+      further arrivals (the pilot method); None (default): no such columns.
     * `rollout_samples`: beside the rule, so many list rules whose weights are as if drawn play each candidate out, and the
       cheapest rollout counts.
     * `rollout_draws`: where durations are noisy by a known law (`SocInstance.deviation`), a rollout is the mean over so many

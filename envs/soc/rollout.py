@@ -3,6 +3,7 @@
 The rollouts of the pilot method (Duin & Voss 1999, Networks 34(3); Bertsekas, Tsitsiklis & Wu 1997, J. of Heuristics 3(3)),
 on a spare system that shares the slot's world. With samples, further rollouts follow list rules whose priorities are
 weighted sums of what the known rules look at, with weights as if drawn; of all rollouts of a candidate the cheapest counts.
+Whoever decides in a rollout chooses among what the action mode lets an agent choose.
 
 Rollouts know what the decision graph shows, and how uncertain durations are: no further job arrives, and every task takes
 its expected time, a running one that is late ends within the next microsecond. With draws, a rollout of an instance with
@@ -18,7 +19,7 @@ from typing import Final
 import numpy as np
 
 from makespan.envs.core.kernels import borrowing_kernel, kernel
-from makespan.envs.soc.candidates import place
+from makespan.envs.soc.candidates import earliest_pe, place
 from makespan.envs.soc.draws import draw_durations, draw_ends, expect_ends, has_law, number
 from makespan.envs.soc.observation import Graph, capped
 from makespan.envs.soc.schema import CANDIDATE_FEATURES, PE_ONLY, ROLLOUT_RULES, TASK
@@ -114,16 +115,32 @@ def _copy_state(socs: Socs, trial: Socs, b: int) -> None:
 
 
 @borrowing_kernel
-def _choose(socs: Socs, rule: int, max_ready: int) -> tuple[int, int]:
+def _tasks(socs: Socs, mode: int, max_ready: int) -> int:
+    """Ready tasks among which the mode lets one choose, the first in FIFO order."""
+    return 1 if mode == PE_ONLY else min(socs.clock[0, READY], max_ready)
+
+
+@borrowing_kernel
+def _pes(socs: Socs, mode: int, row: int) -> tuple[int, int]:
+    """The PEs among which the mode lets one choose for a ready task: the first, and the one behind the last."""
+    if mode == TASK:
+        p = earliest_pe(socs, 0, row)
+        return p, p + 1
+    return 0, socs.clock[0, PES]
+
+
+@borrowing_kernel
+def _choose(socs: Socs, rule: int, mode: int, max_ready: int) -> tuple[int, int]:
     """Position and PE that the rule takes, as in `makespan.envs.soc.rules`."""
-    now, count = socs.clock[0, NOW], min(socs.clock[0, READY], max_ready)
+    now, count = socs.clock[0, NOW], _tasks(socs, mode, max_ready)
     if rule == _FIFO_EFT:
         count = 1
     position, pe, first, second, third = 0, 0, _FAR, _FAR, _FAR
     for r in range(count):
         row = socs.ready[0, r]
         t = socs.task[0, row, TEMPLATE]
-        for p in range(socs.clock[0, PES]):
+        first_pe, last_pe = _pes(socs, mode, row)
+        for p in range(first_pe, last_pe):
             duration = socs.duration[0, t, p]
             if duration < 0:
                 continue
@@ -139,20 +156,21 @@ def _choose(socs: Socs, rule: int, max_ready: int) -> tuple[int, int]:
 
 
 @borrowing_kernel
-def _choose_freely(socs: Socs, sample: int, max_ready: int) -> tuple[int, int]:
+def _choose_freely(socs: Socs, sample: int, mode: int, max_ready: int) -> tuple[int, int]:
     """Position and PE of the least weighted sum; each sample has its own weights, and its own number for each task."""
     now, unit = socs.clock[0, NOW], socs.clock[0, UNIT]
     shortest_weight, excess_weight = _SHORTEST * number(sample, 1), _EXCESS * number(sample, 2)
     rank_weight, cost_weight = _RANK * number(sample, 3), _COST * number(sample, 4)
     spread = _SPREAD * number(sample, 5) * unit
     position, pe, least = 0, 0, np.inf
-    for r in range(min(socs.clock[0, READY], max_ready)):
+    for r in range(_tasks(socs, mode, max_ready)):
         row = socs.ready[0, r]
         t = socs.task[0, row, TEMPLATE]
         shortest = socs.template[0, t, SHORTEST]
         start = shortest_weight * shortest + spread * number(sample, _FIRST_ROW + row)
         start -= rank_weight * (socs.template[0, t, UPWARD] / RANK_UNIT)
-        for p in range(socs.clock[0, PES]):
+        first_pe, last_pe = _pes(socs, mode, row)
+        for p in range(first_pe, last_pe):
             duration = socs.duration[0, t, p]
             if duration < 0:
                 continue
@@ -165,16 +183,16 @@ def _choose_freely(socs: Socs, sample: int, max_ready: int) -> tuple[int, int]:
 
 
 @borrowing_kernel
-def _play_out(socs: Socs, rule: int, sample: int, max_ready: int) -> None:
+def _play_out(socs: Socs, rule: int, sample: int, mode: int, max_ready: int) -> None:
     """Let the rule (sample 0) or a weighted sum decide until every job is done or the horizon is reached."""
     if socs.clock[0, DEFERRED] and not can_wait(socs, 0):
         socs.clock[0, DEFERRED] = 0  # nothing that is known of would end the wait
     advance(socs, 0)
     while not socs.clock[0, ENDED]:
         if sample == 0:
-            position, p = _choose(socs, rule, max_ready)
+            position, p = _choose(socs, rule, mode, max_ready)
         else:
-            position, p = _choose_freely(socs, sample, max_ready)
+            position, p = _choose_freely(socs, sample, mode, max_ready)
         commit(socs, 0, position, p)
         advance(socs, 0)
 
@@ -215,7 +233,7 @@ def _play_worlds(
                 else:
                     expect_ends(trial)
                 place(trial, graph, 0, a, mode, with_defer)
-                _play_out(trial, rule, sample, graph.finish.shape[0])
+                _play_out(trial, rule, sample, mode, graph.finish.shape[0])
                 cost[a, sample, k] = spent(trial, 0) - before
                 totals[a, sample, 0] += trial.clock[0, LAST_END]
                 totals[a, sample, 1] += _work_done(trial, 0)
@@ -237,7 +255,7 @@ def _error(first: I64, second: I64) -> float:
 def _taken_by(socs: Socs, trial: Socs, graph: Graph, b: int, mode: int, rule: int) -> int:
     """The candidate that the rule takes."""
     _copy_state(socs, trial, b)
-    position, p = _choose(trial, rule, 1 if mode == PE_ONLY else graph.finish.shape[0])
+    position, p = _choose(trial, rule, mode, graph.finish.shape[0])
     return position if mode == TASK else position * graph.finish.shape[1] + p
 
 

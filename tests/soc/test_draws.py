@@ -10,10 +10,12 @@ import pytest
 from soc_runs import engine_for, play
 
 from makespan.envs.core.graph import CandidateView
+from makespan.envs.core.policy import rule_policy
 from makespan.envs.soc.engine import SocEngine
 from makespan.envs.soc.generator import make_generator
 from makespan.envs.soc.instance import SocInstance
 from makespan.envs.soc.policies import Pilot
+from makespan.envs.soc.schema import MODES, ROLLOUT_RULES
 
 COLUMNS = ("rollout", "rollout_best", "rollout_end", "rollout_work")
 
@@ -69,6 +71,20 @@ def test_error_is_that_of_the_mean() -> None:
     ratio = columns(few, "rollout_error")[1, 0] / columns(many, "rollout_error")[1, 0]
     assert ratio == pytest.approx(4, rel=0.15)
     assert columns(few, "rollout")[1, 0] == pytest.approx(columns(many, "rollout")[1, 0], rel=0.05)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", ROLLOUT_RULES)
+def test_rule_column_marks_what_the_rule_takes(name: str, mode: str) -> None:
+    """Guards `rollout_rule` against the rule that reads the mode's candidates."""
+    instance = make_generator("soc16-mix", scale=5, num_jobs=4, noise=0.2).sample(np.random.default_rng(7))
+    engine = engine_for(instance, mode=mode, max_ready=8, rollout_rule=name, rollout_draws=1)
+    rule, rng = rule_policy("soc", name, engine.schema), np.random.default_rng(3)
+    while not engine.outcome.terminated[0]:
+        marked = columns(engine, "rollout_rule")[:, 0].nonzero()[0]
+        assert marked.tolist() == rule.act(engine.observation).tolist()
+        allowed = np.flatnonzero(engine.observation["action_mask"][0])
+        engine.step(rng.choice(allowed, 1))
 
 
 def with_another_future(engine: SocEngine, instance: SocInstance) -> SocInstance:

@@ -24,7 +24,12 @@ CASES = (
     ("stf", "top-stream", {"scale": 30.0, "num_jobs": 3, "noise": 0.3}, {}, 3),
     ("heft_ready", "top-stream", {"scale": 60.0, "num_jobs": 4}, {"max_live_jobs": 2, "max_ready": 2}, 0),
     ("fifo_eft", "soc16-mix", {"scale": 30.0, "num_jobs": 3, "noise": 0.2}, {"mode": "task"}, 0),
+    ("stf", "top-stream", {"scale": 30.0, "num_jobs": 3, "noise": 0.3}, {"mode": "task"}, 3),
+    ("min_min", "top-stream", {"scale": 20.0, "num_jobs": 4}, {"mode": "task", "max_ready": 3}, 1),
     ("fifo_eft", "top-stream", {"scale": 50.0, "num_jobs": 4}, {"mode": "pe"}, 0),
+    ("stf", "top-stream", {"scale": 30.0, "num_jobs": 3, "noise": 0.3}, {"mode": "pe"}, 3),
+    ("heft_ready", "top-stream", {"scale": 30.0, "num_jobs": 4}, {"mode": "pe"}, 0),
+    ("min_min", "soc16-mix", {"scale": 30.0, "num_jobs": 3}, {"mode": "pe", "merge_twins": True}, 0),
     ("min_min", "top-stream", {"scale": 50.0, "num_jobs": 4, "horizon": 200}, {}, 0),
     ("stf", "layered", {"num_tasks": 8, "num_pes": 3}, {"merge_twins": True}, 1),
 )
@@ -50,6 +55,7 @@ def known_to(engine: SocEngine, instance: SocInstance) -> SocInstance:
     return dataclasses.replace(known, realised=realised)
 
 
+STORED = (224.65853617340326, 203.0, 147.82926753908396, 214.09756055)
 WORD = 2**32 - 1
 
 
@@ -98,7 +104,7 @@ def cost_of(
 def test_rollouts_are_what_an_environment_comes_to(
     rule: str, generator: str, parameters: dict[str, Any], options: dict[str, Any], samples: int
 ) -> None:
-    """Guards the spare system: the rules, what they may know, and that the slot itself is left alone."""
+    """Guards the spare system: the rules, what the mode lets them choose, what they may know, and the slot left alone."""
     rng = np.random.default_rng(7)
     instance = make_generator(generator, **parameters).sample(rng)
     engine = engine_for(instance, rollout_rule=rule, rollout_samples=samples, **options)
@@ -131,6 +137,19 @@ def test_rollouts_are_what_an_environment_comes_to(
     for action in played:
         alone.step(np.array([action]))
     assert engine.schedule(0) == alone.schedule(0)
+
+
+def test_rollouts_of_pairs_are_those_that_the_shipped_agent_learnt_from() -> None:
+    """Guards the columns in the mode `task_pe` against a slow drift: sums over a run, stored when the agent was trained."""
+    instance = make_generator("top-stream", scale=50, num_jobs=8, noise=0.2).sample(np.random.default_rng(5))
+    engine = engine_for(instance, rollout_rule="stf", rollout_samples=8, max_ready=12)
+    first = engine.schema.action_feature("rollout")
+    sums, rng = np.zeros(4), np.random.default_rng(1)
+    while not engine.outcome.terminated[0]:
+        sums += engine.observation["candidate_x"][0, :, first : first + 4].sum(axis=0, dtype=np.float64)
+        allowed = np.flatnonzero(engine.observation["action_mask"][0])
+        engine.step(rng.choice(allowed, 1))
+    assert sums == pytest.approx(STORED, rel=1e-6)
 
 
 @pytest.mark.parametrize("samples", [0, 4])
