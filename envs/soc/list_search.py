@@ -221,9 +221,7 @@ def _insert_fresh(net: Network, known: Known, lists: Lists, desk: Desk, fresh: i
 
 
 @kernel
-def improve(
-    net: Network, known: Known, lists: Lists, desk: Desk, fresh: int, moves: int, seed: int
-) -> float:
+def improve(net: Network, known: Known, lists: Lists, desk: Desk, fresh: int, moves: int, seed: int) -> float:
     """Plan a solution, try moves, and keep what does not cost more.
 
     Args:

@@ -17,6 +17,7 @@ from makespan.envs.soc.instance import SocInstance
 from makespan.envs.soc.itinerary import METHODS, Itinerary, SearchedItinerary, View
 from makespan.envs.soc.planning import IntArray
 
+
 class PlanningScheduler:
     """A list scheduler with insertion, online; `Policy` with `begin`.
 

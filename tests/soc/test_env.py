@@ -14,7 +14,7 @@ from makespan.envs.core.errors import InvalidInstanceError, UnknownNameError
 from makespan.envs.soc.env import SocEnv, SocVectorEnv
 from makespan.envs.soc.generator import StreamSoc
 from makespan.envs.soc.validator import measure
-from makespan.envs.testing import check_scheduling_env
+from makespan.envs.testing import check_scheduling_env, check_scheduling_vector_env
 
 WORLDS: dict[str, dict[str, Any]] = {
     "mix": {"generator": "soc16-mix", "scale": 40.0, "num_jobs": 5},
@@ -47,6 +47,16 @@ def test_promises(world: str, mode: str) -> None:
     """Masks, spaces, return = -objective, validator, seeds, clones, copies, pickles, specs, in every mode."""
     env, bare = make(mode=mode, **WORLDS[world])
     check_scheduling_env(env, return_of=lambda objective, _: bare.engine.return_of(0, objective), episodes=2)
+
+
+@pytest.mark.parametrize("world", ["noise", "makespan", "narrow"])
+def test_promises_with_plans(world: str) -> None:
+    """Guards the contract of the suite, and the native batch against single environments to the last bit."""
+    env, bare = make(plan_moves=10, merge_twins=False, **WORLDS[world])
+    check_scheduling_env(env, return_of=lambda value, _: bare.engine.return_of(0, value), episodes=1)
+    check_scheduling_vector_env(
+        "makespan/SoC-v0", plan_moves=10, merge_twins=False, num_envs=2, episodes=1, **WORLDS[world]
+    )
 
 
 def test_refusing() -> None:
