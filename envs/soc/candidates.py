@@ -80,7 +80,6 @@ def offered(socs: Socs, graph: Graph, b: int) -> int:
 @borrowing_kernel
 def estimate(socs: Socs, graph: Graph, b: int) -> None:
     """Earliest finishes of the offered tasks everywhere, for those who look."""
-    now = socs.clock[b, NOW]
     for r in range(offered(socs, graph, b)):
         row = socs.ready[b, r]
         t = socs.task[b, row, TEMPLATE]
@@ -90,7 +89,7 @@ def estimate(socs: Socs, graph: Graph, b: int) -> None:
             if duration < 0:
                 graph.finish[r, p] = -1
                 continue
-            finish = max(available(socs, b, p), max(now, socs.data[b, row, p])) + duration
+            finish = max(available(socs, b, p), socs.data[b, row, p]) + duration
             graph.finish[r, p] = finish
             optimistic = min(optimistic, finish + socs.cost[b, t, p])
             if finish < best:
@@ -104,10 +103,10 @@ def estimate(socs: Socs, graph: Graph, b: int) -> None:
 @borrowing_kernel
 def earliest_pe(socs: Socs, b: int, row: int) -> int:
     """The PE on which a ready task would finish first, the lowest of equals."""
-    t, now, best, best_pe = socs.task[b, row, TEMPLATE], socs.clock[b, NOW], FAR, -1
+    t, best, best_pe = socs.task[b, row, TEMPLATE], FAR, -1
     for p in range(socs.clock[b, PES]):
         if socs.duration[b, t, p] >= 0:
-            finish = max(available(socs, b, p), max(now, socs.data[b, row, p])) + socs.duration[b, t, p]
+            finish = max(available(socs, b, p), socs.data[b, row, p]) + socs.duration[b, t, p]
             if finish < best:
                 best, best_pe = finish, p
     return best_pe

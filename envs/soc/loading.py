@@ -18,6 +18,7 @@ from makespan.envs.soc.state import (
     DEVIATION,
     ENERGY,
     FIRST_BOUND,
+    FIRST_END,
     HEAD,
     HORIZON,
     I32,
@@ -221,3 +222,4 @@ def clear_slot(socs: Socs, b: int) -> None:
     for p in range(socs.pe.shape[1]):
         socs.pe[b, p, RUNS] = socs.pe[b, p, HEAD] = -1
     socs.clock[b, NOW] = socs.clock[b, ARRIVED] = 0
+    socs.clock[b, FIRST_END] = -1

@@ -43,6 +43,7 @@ from makespan.envs.soc.state import (
     EXCESS,
     FAR,
     FINISHED_LATENCY,
+    FIRST_END,
     GONE,
     HEAD,
     HORIZON,
@@ -56,6 +57,7 @@ from makespan.envs.soc.state import (
     LEFT,
     MOST_LIVE,
     NEXT,
+    NEXT_END,
     NOW,
     OBJECTIVE,
     OPEN,
@@ -112,13 +114,6 @@ def touch(socs: Socs, b: int, row: int) -> None:
 
 
 @borrowing_kernel
-def transfer(socs: Socs, b: int, e: int, source: int, target: int) -> int:
-    """Time that the data of template edge e take from one PE to another."""
-    bandwidth = socs.bandwidth[b, source, target]
-    return socs.volume[b, e] // bandwidth if bandwidth > 0 else 0
-
-
-@borrowing_kernel
 def is_idle(socs: Socs, b: int, p: int) -> bool:
     """Whether nothing runs or is committed here."""
     return socs.pe[b, p, RUNS] < 0 and socs.pe[b, p, HEAD] < 0
@@ -127,8 +122,7 @@ def is_idle(socs: Socs, b: int, p: int) -> bool:
 @borrowing_kernel
 def available(socs: Socs, b: int, p: int) -> int:
     """When PE p should be done with all that is committed to it, in the order of the commitments."""
-    now = socs.clock[b, NOW]
-    return now if is_idle(socs, b, p) else max(now, socs.pe[b, p, AVAILABLE])
+    return max(socs.clock[b, NOW], socs.pe[b, p, AVAILABLE])
 
 
 @borrowing_kernel
@@ -143,8 +137,12 @@ def _make_ready(socs: Socs, b: int, row: int) -> None:
     for e in range(socs.template[b, t, IN_FIRST], socs.template[b, t + 1, IN_FIRST]):
         before = base + socs.edge[b, e, SOURCE]
         end, source, volume = task[b, before, END], task[b, before, PE], socs.volume[b, e]
+        last, there = 0, end
         for p in range(clock[b, PES]):
-            data[b, row, p] = max(data[b, row, p], end + (transfer(socs, b, e, source, p) if volume else 0))
+            bandwidth = socs.bandwidth[b, source, p]
+            if bandwidth != last:  # divisions are slow, and PEs side by side mostly alike
+                last, there = bandwidth, end + (volume // bandwidth if bandwidth > 0 else 0)
+            data[b, row, p] = max(data[b, row, p], there)
     task[b, row, STATUS], task[b, row, SINCE] = IS_READY, clock[b, NOW]
     socs.ready[b, clock[b, READY]] = row
     clock[b, READY] += 1
@@ -224,47 +222,74 @@ def commit(socs: Socs, b: int, position: int, p: int) -> None:
 
 
 @borrowing_kernel
-def _start_tasks(socs: Socs, b: int) -> bool:
-    """Let free PEs start what they can; returns whether a task of length zero has thereby ended already."""
+def await_end(socs: Socs, b: int, p: int) -> None:
+    """List the running PE p among those whose tasks are to end: by end, then in the order of their starts."""
+    clock, pe = socs.clock, socs.pe
+    end, order = pe[b, p, RUNS_UNTIL], pe[b, p, ORDER]
+    before, after = -1, clock[b, FIRST_END]
+    while after >= 0 and (
+        pe[b, after, RUNS_UNTIL] < end or (pe[b, after, RUNS_UNTIL] == end and pe[b, after, ORDER] < order)
+    ):
+        before, after = after, pe[b, after, NEXT_END]
+    pe[b, p, NEXT_END] = after
+    if before < 0:
+        clock[b, FIRST_END] = p
+    else:
+        pe[b, before, NEXT_END] = p
+
+
+@borrowing_kernel
+def _start(socs: Socs, b: int, p: int, before: int, row: int) -> None:
+    """Start the task that stands behind `before` (-1: first) in the queue of the free PE p."""
     clock, task, pe = socs.clock, socs.task, socs.pe
-    num_tasks, now, instant = task.shape[1] // socs.job.shape[1], clock[b, NOW], False
-    for p in range(clock[b, PES]):
-        if pe[b, p, RUNS] >= 0:
-            continue
-        before, row = -1, pe[b, p, HEAD]
-        while row >= 0 and socs.data[b, row, p] > now:
-            before, row = row, task[b, row, NEXT]
-        if row < 0:
-            continue
-        if before < 0:
-            pe[b, p, HEAD] = task[b, row, NEXT]
-        else:
-            task[b, before, NEXT] = task[b, row, NEXT]
-        slot, t = row // num_tasks, task[b, row, TEMPLATE]
-        expected = socs.duration[b, t, p]
-        record = socs.arrival[b, socs.job[b, slot, ID], ROW] + row - slot * num_tasks
-        true = socs.realised[b, record, p] if clock[b, STOCHASTIC] else expected
-        socs.record[b, record, 0], socs.record[b, record, 1] = now, p
-        task[b, row, STATUS], task[b, row, START], task[b, row, END] = RUNNING, now, now + expected
-        pe[b, p, RUNS], pe[b, p, RUNS_UNTIL], pe[b, p, ORDER] = row, now + true, clock[b, STARTED]
-        pe[b, p, QUEUE] -= 1
-        pe[b, p, QUEUE_WORK] -= expected
-        clock[b, STARTED] += 1
-        socs.busy[b, socs.platform[b, p, CLUSTER]] += 1
-        instant = instant or true == 0
-        touch(socs, b, row)
-    return instant
+    num_tasks, now = task.shape[1] // socs.job.shape[1], clock[b, NOW]
+    if before < 0:
+        pe[b, p, HEAD] = task[b, row, NEXT]
+    else:
+        task[b, before, NEXT] = task[b, row, NEXT]
+    slot, t = row // num_tasks, task[b, row, TEMPLATE]
+    expected = socs.duration[b, t, p]
+    record = socs.arrival[b, socs.job[b, slot, ID], ROW] + row - slot * num_tasks
+    true = socs.realised[b, record, p] if clock[b, STOCHASTIC] else expected
+    socs.record[b, record, 0], socs.record[b, record, 1] = now, p
+    task[b, row, STATUS], task[b, row, START], task[b, row, END] = RUNNING, now, now + expected
+    pe[b, p, RUNS], pe[b, p, RUNS_UNTIL], pe[b, p, ORDER] = row, now + true, clock[b, STARTED]
+    pe[b, p, QUEUE] -= 1
+    pe[b, p, QUEUE_WORK] -= expected
+    clock[b, STARTED] += 1
+    socs.busy[b, socs.platform[b, p, CLUSTER]] += 1
+    await_end(socs, b, p)
+    touch(socs, b, row)
+
+
+@borrowing_kernel
+def _start_tasks(socs: Socs, b: int) -> int:
+    """Let free PEs start what they can; returns when data that one of the others awaits are there, FAR if none does."""
+    pe, now, event = socs.pe, socs.clock[b, NOW], FAR
+    for p in range(socs.clock[b, PES]):
+        if (pe[b, p, RUNS] < 0) & (pe[b, p, HEAD] >= 0):
+            before, row, awaited = -1, pe[b, p, HEAD], FAR
+            while row >= 0 and socs.data[b, row, p] > now:
+                awaited = min(awaited, socs.data[b, row, p])
+                before, row = row, socs.task[b, row, NEXT]
+            if row < 0:
+                event = min(event, awaited)
+            else:
+                _start(socs, b, p, before, row)
+    return event
 
 
 @borrowing_kernel
 def _finish(socs: Socs, b: int, p: int) -> None:
-    """End the task that runs on PE p."""
+    """End the task that runs on PE p, the first to end."""
     clock, task, pe, job = socs.clock, socs.task, socs.pe, socs.job
     num_tasks, now = task.shape[1] // job.shape[1], clock[b, NOW]
     row = pe[b, p, RUNS]
     slot, t = row // num_tasks, task[b, row, TEMPLATE]
+    clock[b, FIRST_END] = pe[b, p, NEXT_END]
     pe[b, p, RUNS] = -1
-    pe[b, p, AVAILABLE] += now - task[b, row, END]  # all behind it moves as much as it was late or early
+    # all behind it moves as much as it was late or early
+    pe[b, p, AVAILABLE] = pe[b, p, AVAILABLE] + now - task[b, row, END] if pe[b, p, HEAD] >= 0 else now
     pe[b, p, BUSY] += now - task[b, row, START]
     socs.busy[b, socs.platform[b, p, CLUSTER]] -= 1
     task[b, row, STATUS], task[b, row, END] = DONE, now
@@ -309,31 +334,10 @@ def bound_of(socs: Socs, b: int, j: int) -> int:
 
 
 @borrowing_kernel
-def next_event(socs: Socs, b: int) -> int:
-    """The next moment at which a task ends, data that a free PE awaits are there, or a job arrives; FAR if none."""
-    clock, pe = socs.clock, socs.pe
-    event = FAR
-    for p in range(clock[b, PES]):
-        if pe[b, p, RUNS] >= 0:
-            event = min(event, pe[b, p, RUNS_UNTIL])
-        else:
-            row = pe[b, p, HEAD]
-            while row >= 0:
-                event = min(event, socs.data[b, row, p])
-                row = socs.task[b, row, NEXT]
-    if clock[b, ARRIVED] < clock[b, JOBS]:
-        event = min(event, socs.arrival[b, clock[b, ARRIVED], TIME])
-    return event
-
-
-@borrowing_kernel
 def can_wait(socs: Socs, b: int) -> bool:
     """Whether something will happen if no ready task is committed now."""
     clock = socs.clock
-    for p in range(clock[b, PES]):
-        if not is_idle(socs, b, p):
-            return True
-    return clock[b, ARRIVED] < clock[b, JOBS]
+    return clock[b, COMMITTED] > clock[b, DONE_TASKS] or clock[b, ARRIVED] < clock[b, JOBS]
 
 
 @borrowing_kernel
@@ -382,18 +386,14 @@ def _arrive(socs: Socs, b: int) -> bool:
 @borrowing_kernel
 def _happen(socs: Socs, b: int) -> bool:
     """Let jobs arrive and tasks end, and what waits outside enter; returns whether any did."""
-    clock, pe = socs.clock, socs.pe
+    clock = socs.clock
     happened = _arrive(socs, b)
-    while True:
+    _enter(socs, b)
+    while clock[b, FIRST_END] >= 0 and socs.pe[b, clock[b, FIRST_END], RUNS_UNTIL] <= clock[b, NOW]:
+        _finish(socs, b, clock[b, FIRST_END])
         _enter(socs, b)
-        first, order = -1, FAR
-        for p in range(clock[b, PES]):
-            if pe[b, p, RUNS] >= 0 and pe[b, p, RUNS_UNTIL] <= clock[b, NOW] and pe[b, p, ORDER] < order:
-                first, order = p, pe[b, p, ORDER]
-        if first < 0:
-            return happened
-        _finish(socs, b, first)
         happened = True
+    return happened
 
 
 @borrowing_kernel
@@ -406,7 +406,11 @@ def advance(socs: Socs, b: int) -> None:
             return
         if clock[b, READY] > 0 and not clock[b, DEFERRED]:
             return
-        event = clock[b, NOW] if _start_tasks(socs, b) else next_event(socs, b)
+        event = _start_tasks(socs, b)
+        if clock[b, FIRST_END] >= 0:
+            event = min(event, socs.pe[b, clock[b, FIRST_END], RUNS_UNTIL])
+        if clock[b, ARRIVED] < clock[b, JOBS]:
+            event = min(event, socs.arrival[b, clock[b, ARRIVED], TIME])
         if clock[b, HORIZON] > 0 and event >= clock[b, HORIZON]:
             _pass_time(socs, b, clock[b, HORIZON])
             clock[b, ENDED] = 1
