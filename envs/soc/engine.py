@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from makespan.envs.core.errors import InvalidInstanceError
+from makespan.envs.core.kernels import compiled
 from makespan.envs.core.schedule import Schedule
 from makespan.envs.core.slots import SlotEngine, Token, corner, put
 from makespan.envs.soc.generator_base import SocSize
@@ -205,11 +206,13 @@ class SocEngine(SlotEngine):
             np.zeros(num_slots),
         )
         self._batch = make_batch(self._socs, self._spare, self._graph, self.outcome, self._settings)
+        self._run_slots = compiled(run_batch, self._batch, _NONE, 0, True)
         self.loaded: list[SocInstance | None] = [None] * num_slots
 
     def load(self, slot: int, instance: SocInstance) -> None:
         """Start `instance` in a slot. Raises `InvalidInstanceError` if it is larger than the engine."""
-        self._put(slot, instance)
+        if instance is not self.loaded[slot]:
+            self._put(slot, instance)
         clear_batch(self._batch, slot)
         self._run(_NONE, slot, begins=True)
 
@@ -245,10 +248,10 @@ class SocEngine(SlotEngine):
 
     def step(self, actions: NDArray[np.int64]) -> None:
         """Take one decision in each slot (B,); actions must be allowed, negative ones leave a slot untouched."""
-        self._run(actions, 0, begins=False)
+        self._run(np.ascontiguousarray(actions, np.int64), 0, begins=False)
 
     def _run(self, actions: NDArray[np.int64], first: int, *, begins: bool) -> None:
-        run_batch(self._batch, actions, first, begins)
+        self._run_slots(self._batch, actions, first, begins)
         if self._settings.observe and self._settings.rollout >= 0:
             roll_out_batch(self._batch, actions, first, begins)
 

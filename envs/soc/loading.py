@@ -10,7 +10,6 @@ from makespan.envs.core.kernels import kernel
 from makespan.envs.soc.instance import OBJECTIVES, SocInstance
 from makespan.envs.soc.simulator import bound_of
 from makespan.envs.soc.state import (
-    ARRIVED,
     BASE_POWER,
     CLUSTER,
     CLUSTERS,
@@ -179,7 +178,6 @@ def load_slot(socs: Socs, b: int, world: World) -> None:
     for n in range(world.realised.shape[0]):
         for p in range(world.realised.shape[1]):
             socs.realised[b, n, p] = world.realised[n, p]
-    socs.record[b, :row] = -1
     _bound_objective(socs, b)
 
 
@@ -214,12 +212,13 @@ def _bound_objective(socs: Socs, b: int) -> None:
 
 @kernel
 def clear_slot(socs: Socs, b: int) -> None:
-    """An empty system at time 0 (`load_slot` has cleared the clock)."""
+    """An empty system at time 0, in the world that `load_slot` has put there."""
     socs.job[b], socs.task[b], socs.pe[b], socs.busy[b] = 0, 0, 0, 0
+    socs.record[b] = -1
+    socs.clock[b, NOW:MOST_PREDECESSORS] = 0
+    socs.clock[b, FIRST_END] = -1
     for slot in range(socs.job.shape[1]):
         socs.job[b, slot, ID] = -1
         socs.job[b, slot, RENEWED] = 0
     for p in range(socs.pe.shape[1]):
         socs.pe[b, p, RUNS] = socs.pe[b, p, HEAD] = -1
-    socs.clock[b, NOW] = socs.clock[b, ARRIVED] = 0
-    socs.clock[b, FIRST_END] = -1
