@@ -164,33 +164,48 @@ def place(socs: Socs, graph: Graph, b: int, action: int, mode: int, with_defer: 
 @borrowing_kernel
 def write_candidates(socs: Socs, graph: Graph, b: int, mode: int, with_defer: bool) -> None:
     """Write the rows of what is allowed, empty the others, and link the offered tasks to the PEs that can run them."""
-    num_pes, actions, index = graph.finish.shape[1], graph.action_mask.shape[1], graph.candidate_index
-    for a in range(actions):
-        if graph.action_mask[b, a]:
-            if with_defer and a == actions - 1:
-                graph.candidate_x[b, a, _IS_DEFER] = 1.0
-                continue
+    num_pes, mask = graph.finish.shape[1], graph.action_mask
+    count = 0 if socs.clock[b, ENDED] or socs.clock[b, DEFERRED] else offered(socs, graph, b)
+    if mode == PE_ONLY:
+        count = min(count, 1)
+    shown = max(count, graph.linked[b])  # tasks that the graph shows or has shown
+    for a in range(shown if mode == TASK else shown * num_pes):
+        if mask[b, a]:
             r, p = a // num_pes, a % num_pes
             if mode == TASK:
                 r, p = a, graph.offer[a, BEST_PE]
             _write_candidate(socs, graph, b, a, r, p)
-        elif index[b, a, 0] >= 0 or graph.candidate_x[b, a, _IS_DEFER] > 0.0:
-            for column in range(graph.candidate_x.shape[2]):
-                graph.candidate_x[b, a, column] = 0.0
-            for column in range(3):
-                index[b, a, column] = -1
-    count = 0 if socs.clock[b, ENDED] or socs.clock[b, DEFERRED] else offered(socs, graph, b)
-    if mode == PE_ONLY:
-        count = min(count, 1)
+        elif graph.candidate_index[b, a, 0] >= 0:
+            _erase_candidate(graph, b, a)
+    if with_defer:
+        last = mask.shape[1] - 1
+        if mask[b, last]:
+            graph.candidate_x[b, last, _IS_DEFER] = 1.0
+        elif graph.candidate_x[b, last, _IS_DEFER] > 0.0:
+            _erase_candidate(graph, b, last)
+    _link_offers(socs, graph, b, count, shown)
+    graph.linked[b] = count
+
+
+@borrowing_kernel
+def _erase_candidate(graph: Graph, b: int, a: int) -> None:
+    for column in range(graph.candidate_x.shape[2]):
+        graph.candidate_x[b, a, column] = 0.0
+    for column in range(3):
+        graph.candidate_index[b, a, column] = -1
+
+
+@borrowing_kernel
+def _link_offers(socs: Socs, graph: Graph, b: int, count: int, shown: int) -> None:
+    """Link the offered tasks to the PEs that can run them; `shown` rows may hold links."""
+    num_pes = graph.finish.shape[1]
     links, x, unit, now = (
         graph.eligibility_index,
         graph.eligibility_x,
         socs.clock[b, UNIT],
         socs.clock[b, NOW],
     )
-    for r in range(graph.finish.shape[0]):
-        if r >= max(count, graph.linked[b]):
-            break
+    for r in range(shown):
         for p in range(num_pes):
             link = r * num_pes + p
             if r < count and p < socs.clock[b, PES] and graph.finish[r, p] >= 0:
@@ -201,7 +216,6 @@ def write_candidates(socs: Socs, graph: Graph, b: int, mode: int, with_defer: bo
             else:
                 links[b, 0, link] = links[b, 1, link] = -1
                 x[b, link, 0] = x[b, link, 1] = 0.0
-    graph.linked[b] = count
 
 
 @borrowing_kernel
@@ -263,7 +277,11 @@ def _write_outlook(socs: Socs, graph: Graph, b: int, x: F32, row: int, slot: int
         socs.task[b, row, TEMPLATE],
     )
     first, last = socs.profile[b, profile, TASK_FIRST], socs.profile[b, profile + 1, TASK_FIRST]
-    age, wait, path = now - socs.job[b, slot, ARRIVAL], now - socs.task[b, row, SINCE], graph.active[slot, 0]
+    age, wait, path = (
+        now - socs.job[b, slot, ARRIVAL],
+        now - socs.task[b, row, SINCE],
+        graph.active[b, slot, 0],
+    )
     x[13] = capped(age / unit)
     x[14] = capped(path / unit)
     x[15] = capped(socs.job[b, slot, WORK_LEFT] / unit)

@@ -350,4 +350,4 @@ class SocEngine(SlotEngine):
     def _state(self) -> list[NDArray[Any]]:
         """The arrays that change in the course of a run."""
         state = [array for key, array in self._socs._asdict().items() if key not in _WORLD]
-        return [*state, *self.observation.values(), *self.outcome, self._graph.linked]
+        return [*state, *self.observation.values(), *self.outcome, self._graph.linked, self._graph.active]

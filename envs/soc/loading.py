@@ -29,6 +29,7 @@ from makespan.envs.soc.state import (
     MILLION,
     MOST_PREDECESSORS,
     MOST_SUCCESSORS,
+    MOVED,
     NOW,
     OBJECTIVE,
     PES,
@@ -216,7 +217,7 @@ def clear_slot(socs: Socs, b: int) -> None:
     socs.job[b], socs.task[b], socs.pe[b], socs.busy[b] = 0, 0, 0, 0
     socs.record[b] = -1
     socs.clock[b, NOW:MOST_PREDECESSORS] = 0
-    socs.clock[b, FIRST_END] = -1
+    socs.clock[b, FIRST_END], socs.clock[b, MOVED] = -1, 1
     for slot in range(socs.job.shape[1]):
         socs.job[b, slot, ID] = -1
         socs.job[b, slot, RENEWED] = 0

@@ -35,6 +35,7 @@ from makespan.envs.soc.state import (
     LEFT,
     MOST_PREDECESSORS,
     MOST_SUCCESSORS,
+    MOVED,
     NEXT,
     NOW,
     OUTSTANDING,
@@ -112,23 +113,23 @@ class Graph(NamedTuple):
     candidate_x: F32
     action_mask: NDArray[np.int8]
     critic_x: F32
-    linked: I32  # (B,) offered tasks that the eligibility edges show
+    linked: I32  # (B,) offered tasks that candidates and eligibility edges show
+    active: I32  # (B, L, 3) longest unfinished path, ready tasks, committed and running tasks of a slot
     finish: I32  # (R, M) earliest finish of each offered task on each PE, -1 where it cannot run
     offer: (
         I32  # (R, 4) earliest and second earliest finish, PE of the earliest, least finish + optimistic cost
     )
     rows: I32  # (L * S,) rows of ready, waiting and running tasks
-    active: I32  # (L, 3) longest unfinished path, ready tasks, committed and running tasks of a slot
 
 
 def graph_views(buffers: dict[str, NDArray[Any]], max_ready: int, num_pes: int, max_live_jobs: int) -> Graph:
     """The kernels' view of a batch of observations."""
     scratch = {
         "linked": (len(buffers["action_mask"]),),
+        "active": (len(buffers["action_mask"]), max_live_jobs, 3),
         "finish": (max_ready, num_pes),
         "offer": (max_ready, 4),
         "rows": (buffers["task_mask"].shape[1],),
-        "active": (max_live_jobs, 3),
     }
     return Graph(
         **{key: buffers[key] for key in Graph._fields if key in buffers},
@@ -266,6 +267,16 @@ def _renew_slot(socs: Socs, graph: Graph, b: int, slot: int) -> None:
 
 
 @borrowing_kernel
+def _age_task(socs: Socs, graph: Graph, b: int, row: int) -> None:
+    """Show what time alone changes of a task."""
+    task, x, now, unit = socs.task[b, row], graph.task_x[b, row], socs.clock[b, NOW], socs.clock[b, UNIT]
+    status = task[STATUS]
+    waits = status in (IS_READY, WAITING)
+    x[14] = capped((now - task[SINCE]) / unit) if waits else 0.0
+    x[15] = capped(max(0, task[END] - now) / unit) if status == RUNNING else 0.0
+
+
+@borrowing_kernel
 def _write_task(socs: Socs, graph: Graph, b: int, row: int) -> None:
     """Show what has happened to a task."""
     task, x, t = socs.task[b, row], graph.task_x[b, row], socs.task[b, row, TEMPLATE]
@@ -277,18 +288,8 @@ def _write_task(socs: Socs, graph: Graph, b: int, row: int) -> None:
     placed = status >= WAITING
     graph.assignment_index[b, 0, row] = row if placed else -1
     graph.assignment_index[b, 1, row] = task[PE] if placed else -1
-    x[14] = x[15] = 0.0  # `_age_task` fills in what still waits or runs
+    _age_task(socs, graph, b, row)
     x[_TASK_RAW + 1] = whole(task[END]) if status >= RUNNING else 0
-
-
-@borrowing_kernel
-def _age_task(socs: Socs, graph: Graph, b: int, row: int) -> None:
-    """Show what time alone changes of a task."""
-    task, x, now, unit = socs.task[b, row], graph.task_x[b, row], socs.clock[b, NOW], socs.clock[b, UNIT]
-    status = task[STATUS]
-    waits = status in (IS_READY, WAITING)
-    x[14] = capped((now - task[SINCE]) / unit) if waits else 0.0
-    x[15] = capped(max(0, task[END] - now) / unit) if status == RUNNING else 0.0
 
 
 @borrowing_kernel
@@ -313,24 +314,23 @@ def _collect_active(socs: Socs, graph: Graph, b: int) -> int:
 def _write_active(socs: Socs, graph: Graph, b: int) -> None:
     """Renew what time has changed of the ready, waiting and running tasks, and sum them up for their jobs."""
     num_tasks, _ = _sizes(socs, graph)
-    for slot in range(graph.active.shape[0]):
-        for column in range(3):
-            graph.active[slot, column] = 0
+    active = graph.active[b]
+    active[:] = 0
     for i in range(_collect_active(socs, graph, b)):
         row = graph.rows[i]
         slot, t, status = row // num_tasks, socs.task[b, row, TEMPLATE], socs.task[b, row, STATUS]
         path = socs.template[b, t, LEVEL]
         if status == RUNNING:
             path += max(0, socs.task[b, row, END] - socs.clock[b, NOW]) - socs.template[b, t, SHORTEST]
-        graph.active[slot, 0] = max(graph.active[slot, 0], path)
-        graph.active[slot, 1 if status == IS_READY else 2] += 1
+        active[slot, 0] = max(active[slot, 0], path)
+        active[slot, 1 if status == IS_READY else 2] += 1
         _age_task(socs, graph, b, row)
 
 
 @borrowing_kernel
 def write_graph(socs: Socs, graph: Graph, b: int) -> None:
-    """Bring the task, job, PE and system rows of slot b up to date."""
-    clock, task = socs.clock, socs.task
+    """Bring the task, job, PE and system rows of slot b up to date; at one instant only commitments tell decisions apart."""
+    clock, task, moved = socs.clock, socs.task, socs.clock[b, MOVED] > 0
     for slot in range(socs.job.shape[1]):
         if socs.job[b, slot, RENEWED]:
             _renew_slot(socs, graph, b, slot)
@@ -343,11 +343,14 @@ def write_graph(socs: Socs, graph: Graph, b: int) -> None:
                 _erase_task(socs, graph, b, row)
             else:
                 _write_task(socs, graph, b, row)
-    clock[b, CHANGED] = 0
-    _write_active(socs, graph, b)
+                if not moved and task[b, row, STATUS] == WAITING:
+                    _count_commitment(socs, graph, b, row)
+    clock[b, CHANGED] = clock[b, MOVED] = 0
+    if moved:
+        _write_active(socs, graph, b)
+        _write_jobs(socs, graph, b)
+        _write_critic(socs, graph, b)
     _write_pes(socs, graph, b)
-    _write_jobs(socs, graph, b)
-    _write_critic(socs, graph, b)
 
 
 @borrowing_kernel
@@ -380,6 +383,24 @@ def _write_pes(socs: Socs, graph: Graph, b: int) -> None:
 
 
 @borrowing_kernel
+def _job_size(socs: Socs, b: int, slot: int) -> int:
+    """Tasks of the job in a slot."""
+    profile = socs.job[b, slot, PROFILE]
+    return socs.profile[b, profile + 1, TASK_FIRST] - socs.profile[b, profile, TASK_FIRST]
+
+
+@borrowing_kernel
+def _count_commitment(socs: Socs, graph: Graph, b: int, row: int) -> None:
+    """Show that a ready task of a job is now a committed one."""
+    num_tasks, _ = _sizes(socs, graph)
+    slot = row // num_tasks
+    active, x, size = graph.active[b, slot], graph.job_x[b, slot], _job_size(socs, b, slot)
+    active[1] -= 1
+    active[2] += 1
+    x[6], x[7] = active[1] / size, active[2] / size
+
+
+@borrowing_kernel
 def _write_jobs(socs: Socs, graph: Graph, b: int) -> None:
     clock, job = socs.clock, socs.job
     now, unit, work = clock[b, NOW], clock[b, UNIT], 0
@@ -387,18 +408,16 @@ def _write_jobs(socs: Socs, graph: Graph, b: int) -> None:
     for slot in range(job.shape[1]):
         if job[b, slot, ID] < 0:
             continue
-        x, profile = graph.job_x[b, slot], job[b, slot, PROFILE]
-        size = socs.profile[b, profile + 1, TASK_FIRST] - socs.profile[b, profile, TASK_FIRST]
-        age = now - job[b, slot, ARRIVAL]
+        x, active, profile = graph.job_x[b, slot], graph.active[b, slot], job[b, slot, PROFILE]
+        size, age = _job_size(socs, b, slot), now - job[b, slot, ARRIVAL]
         work += job[b, slot, WORK_LEFT]
         x[0] = capped(age / unit)
         x[1] = 1.0 - job[b, slot, LEFT] / size
         x[2] = capped(job[b, slot, WORK_LEFT] / unit)
-        x[3] = capped(graph.active[slot, 0] / unit)
+        x[3] = capped(active[0] / unit)
         x[4] = capped(socs.profile[b, profile, BOUND] / unit)
         x[5] = size / num_tasks
-        x[6] = graph.active[slot, 1] / size
-        x[7] = graph.active[slot, 2] / size
+        x[6], x[7] = active[1] / size, active[2] / size
         x[8] = 1.0 if job[b, slot, ARRIVAL] >= clock[b, WARM_UP] else 0.0
         x[_JOB_RAW] = job[b, slot, ID]
         x[_JOB_RAW + 1] = profile

@@ -56,6 +56,7 @@ from makespan.envs.soc.state import (
     LATENCY_SUM,
     LEFT,
     MOST_LIVE,
+    MOVED,
     NEXT,
     NEXT_END,
     NOW,
@@ -406,6 +407,7 @@ def advance(socs: Socs, b: int) -> None:
             return
         if clock[b, READY] > 0 and not clock[b, DEFERRED]:
             return
+        clock[b, MOVED] = 1
         event = _start_tasks(socs, b)
         if clock[b, FIRST_END] >= 0:
             event = min(event, socs.pe[b, clock[b, FIRST_END], RUNS_UNTIL])

@@ -63,7 +63,8 @@ MOST_PREDECESSORS: Final = 39  # of any template task, at least 1
 MOST_SUCCESSORS: Final = 40
 DEVIATION: Final = 41  # of realised durations, in millionths of the expected ones; 0: unknown
 FIRST_END: Final = 42  # PE whose task ends next, -1
-CLOCK_COLUMNS: Final = 43
+MOVED: Final = 43  # 1 until the graph shows what has happened since the last decision, beside commitments
+CLOCK_COLUMNS: Final = 44
 
 # Columns of `Socs.job`, one row a slot.
 ID: Final = 0  # -1: empty
