@@ -14,7 +14,7 @@ from makespan.envs.core.schedule import Schedule
 from makespan.envs.core.slots import SlotEngine, Token, corner, put
 from makespan.envs.soc.generator_base import SocSize
 from makespan.envs.soc.instance import SocInstance
-from makespan.envs.soc.loading import world_of
+from makespan.envs.soc.loading import same_tables, world_of
 from makespan.envs.soc.observation import graph_views
 from makespan.envs.soc.schema import MODES, ROLLOUT_RULES, soc_schema
 from makespan.envs.soc.state import (
@@ -40,6 +40,7 @@ from makespan.envs.soc.state import (
     SCALE,
     SLOT_LATENCY,
     WAITED,
+    WORLD,
     Limits,
     make_socs,
 )
@@ -232,6 +233,15 @@ class SocEngine(SlotEngine):
             self._grow(own.num_jobs, own.total_rows, noise)
         load_batch(self._batch, slot, world_of(instance))
         self.loaded[slot] = instance
+        self._share(slot)
+
+    def _share(self, slot: int) -> None:
+        """Let slots that hold the graphs and PEs of slot 0 read its tables: few tables stay in the cache."""
+        first, world = self.loaded[0], self._socs.clock[:, WORLD]
+        for other in range(len(self.loaded)) if slot == 0 else (slot,):
+            held = self.loaded[other]
+            alike = first is held or (first is not None and held is not None and same_tables(first, held))
+            world[other] = 0 if alike else other
 
     def _grow(self, num_jobs: int, total_rows: int, noise_rows: int) -> None:
         """Make room for longer runs: jobs are no part of the spaces."""
@@ -338,8 +348,16 @@ class SocEngine(SlotEngine):
         instance: SocInstance | None = held.item()
         if instance is not None and instance is not self.loaded[slot]:
             self._put(slot, instance)
+        world = self._socs.clock[slot, WORLD]
         for array, saved in zip(self._state(), arrays, strict=True):
             put(array, slot, saved)
+        self._socs.clock[slot, WORLD] = world
+
+    def copy_slots(self, source: NDArray[np.int64], target: NDArray[np.int64]) -> None:
+        """Put each slot of `target` (n,) into the present state of its partner in `source` (n,)."""
+        super().copy_slots(source, target)
+        for slot in [0] if 0 in target else target.tolist():
+            self._share(slot)
 
     def _arguments(self) -> dict[str, Any]:
         return {"size": self._size, **self._options}

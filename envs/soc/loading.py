@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -45,6 +45,7 @@ from makespan.envs.soc.state import (
     TWIN,
     UNIT,
     WARM_UP,
+    WORLD,
     Socs,
 )
 from makespan.envs.soc.templates import (
@@ -60,6 +61,18 @@ from makespan.envs.soc.templates import (
     write_offsets,
     write_ranks,
     write_twins,
+)
+
+_TABLES: Final = (
+    "task_first",
+    "execution",
+    "edge_source",
+    "edge_target",
+    "edge_volume",
+    "pe_type",
+    "pe_cluster",
+    "bandwidth",
+    "draw",
 )
 
 
@@ -115,6 +128,12 @@ def world_of(instance: SocInstance) -> World:
     )
 
 
+def same_tables(one: SocInstance, other: SocInstance) -> bool:
+    """Whether two instances have the same graphs, PEs and power of clusters."""
+    worlds = world_of(one), world_of(other)
+    return all(np.array_equal(*(getattr(world, key) for world in worlds)) for key in _TABLES)
+
+
 @kernel
 def _load_platform(socs: Socs, b: int, world: World) -> None:
     clock, num_pes = socs.clock, world.pe_type.size
@@ -162,6 +181,7 @@ def load_slot(socs: Socs, b: int, world: World) -> None:
     """Put an instance into slot b; sizes are checked by the caller."""
     clock = socs.clock
     clock[b] = 0
+    clock[b, WORLD] = b
     _load_platform(socs, b, world)
     _load_profiles(socs, b, world)
     horizon, warm_up, cap, objective, base, entering, deviation = world.scalars

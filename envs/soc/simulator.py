@@ -90,6 +90,7 @@ from makespan.envs.soc.state import (
     WAITING_FOR,
     WARM_UP,
     WORK_LEFT,
+    WORLD,
     Socs,
 )
 from makespan.envs.soc.templates import BOUND as PROFILE_BOUND
@@ -129,18 +130,19 @@ def available(socs: Socs, b: int, p: int) -> int:
 @borrowing_kernel
 def _make_ready(socs: Socs, b: int, row: int) -> None:
     """Append a task to the ready list; all its predecessors have ended, so the arrival of its data is known everywhere."""
+    w = socs.clock[b, WORLD]
     clock, task, data = socs.clock, socs.task, socs.data
     num_tasks = task.shape[1] // socs.job.shape[1]
     t = task[b, row, TEMPLATE]
-    base = row - row % num_tasks - socs.profile[b, socs.job[b, row // num_tasks, PROFILE], TASK_FIRST]
+    base = row - row % num_tasks - socs.profile[w, socs.job[b, row // num_tasks, PROFILE], TASK_FIRST]
     for p in range(clock[b, PES]):
         data[b, row, p] = 0
-    for e in range(socs.template[b, t, IN_FIRST], socs.template[b, t + 1, IN_FIRST]):
-        before = base + socs.edge[b, e, SOURCE]
-        end, source, volume = task[b, before, END], task[b, before, PE], socs.volume[b, e]
+    for e in range(socs.template[w, t, IN_FIRST], socs.template[w, t + 1, IN_FIRST]):
+        before = base + socs.edge[w, e, SOURCE]
+        end, source, volume = task[b, before, END], task[b, before, PE], socs.volume[w, e]
         last, there = 0, end
         for p in range(clock[b, PES]):
-            bandwidth = socs.bandwidth[b, source, p]
+            bandwidth = socs.bandwidth[w, source, p]
             if bandwidth != last:  # divisions are slow, and PEs side by side mostly alike
                 last, there = bandwidth, end + (volume // bandwidth if bandwidth > 0 else 0)
             data[b, row, p] = max(data[b, row, p], there)
@@ -153,6 +155,7 @@ def _make_ready(socs: Socs, b: int, row: int) -> None:
 @borrowing_kernel
 def _enter(socs: Socs, b: int) -> None:
     """Let waiting jobs in while there is room."""
+    w = socs.clock[b, WORLD]
     clock, job, task = socs.clock, socs.job, socs.task
     num_tasks = task.shape[1] // job.shape[1]
     while clock[b, ENTERED] < clock[b, ARRIVED] and clock[b, ENTERED] - clock[b, DONE_JOBS] < clock[b, ROOM]:
@@ -162,19 +165,19 @@ def _enter(socs: Socs, b: int) -> None:
         while job[b, slot, ID] >= 0:
             slot += 1
         profile = socs.arrival[b, j, JOB_PROFILE]
-        first, last = socs.profile[b, profile, TASK_FIRST], socs.profile[b, profile + 1, TASK_FIRST]
+        first, last = socs.profile[w, profile, TASK_FIRST], socs.profile[w, profile + 1, TASK_FIRST]
         job[b, slot, ID], job[b, slot, PROFILE] = j, profile
         job[b, slot, ARRIVAL], job[b, slot, ENTRY] = socs.arrival[b, j, TIME], clock[b, NOW]
-        job[b, slot, LEFT], job[b, slot, WORK_LEFT] = last - first, socs.profile[b, profile, WORK]
+        job[b, slot, LEFT], job[b, slot, WORK_LEFT] = last - first, socs.profile[w, profile, WORK]
         job[b, slot, RENEWED] = 1
         if clock[b, NOW] > socs.arrival[b, j, TIME]:
             clock[b, WAITED] += 1
         for t in range(first, last):
             row = slot * num_tasks + t - first
-            degree = socs.template[b, t + 1, IN_FIRST] - socs.template[b, t, IN_FIRST]
+            degree = socs.template[w, t + 1, IN_FIRST] - socs.template[w, t, IN_FIRST]
             task[b, row, STATUS], task[b, row, TEMPLATE] = OUTSTANDING, t
             task[b, row, WAITING_FOR], task[b, row, PE] = degree, -1
-            task[b, row, OPEN] = socs.template[b, t + 1, OUT_FIRST] - socs.template[b, t, OUT_FIRST]
+            task[b, row, OPEN] = socs.template[w, t + 1, OUT_FIRST] - socs.template[w, t, OUT_FIRST]
         for t in range(first, last):
             row = slot * num_tasks + t - first
             if task[b, row, WAITING_FOR] == 0:
@@ -192,6 +195,7 @@ def _release(socs: Socs, b: int, row: int) -> None:
 @borrowing_kernel
 def commit(socs: Socs, b: int, position: int, p: int) -> None:
     """Commit the ready task at a FIFO position to PE p."""
+    w = socs.clock[b, WORLD]
     clock, task, pe = socs.clock, socs.task, socs.pe
     num_tasks = task.shape[1] // socs.job.shape[1]
     row = socs.ready[b, position]
@@ -199,7 +203,7 @@ def commit(socs: Socs, b: int, position: int, p: int) -> None:
     for i in range(position, clock[b, READY]):
         socs.ready[b, i] = socs.ready[b, i + 1]
     slot, t = row // num_tasks, task[b, row, TEMPLATE]
-    duration, number = socs.duration[b, t, p], socs.job[b, slot, ID]
+    duration, number = socs.duration[w, t, p], socs.job[b, slot, ID]
     pe[b, p, AVAILABLE] = max(available(socs, b, p), socs.data[b, row, p]) + duration
     task[b, row, STATUS], task[b, row, PE] = WAITING, p
     before, after = -1, pe[b, p, HEAD]
@@ -215,9 +219,9 @@ def commit(socs: Socs, b: int, position: int, p: int) -> None:
     pe[b, p, ASSIGNED] += 1
     clock[b, COMMITTED] += 1
     touch(socs, b, row)
-    base = slot * num_tasks - socs.profile[b, socs.job[b, slot, PROFILE], TASK_FIRST]
-    for e in range(socs.template[b, t, IN_FIRST], socs.template[b, t + 1, IN_FIRST]):
-        producer = base + socs.edge[b, e, SOURCE]
+    base = slot * num_tasks - socs.profile[w, socs.job[b, slot, PROFILE], TASK_FIRST]
+    for e in range(socs.template[w, t, IN_FIRST], socs.template[w, t + 1, IN_FIRST]):
+        producer = base + socs.edge[w, e, SOURCE]
         task[b, producer, OPEN] -= 1
         _release(socs, b, producer)
 
@@ -242,6 +246,7 @@ def await_end(socs: Socs, b: int, p: int) -> None:
 @borrowing_kernel
 def _start(socs: Socs, b: int, p: int, before: int, row: int) -> None:
     """Start the task that stands behind `before` (-1: first) in the queue of the free PE p."""
+    w = socs.clock[b, WORLD]
     clock, task, pe = socs.clock, socs.task, socs.pe
     num_tasks, now = task.shape[1] // socs.job.shape[1], clock[b, NOW]
     if before < 0:
@@ -249,7 +254,7 @@ def _start(socs: Socs, b: int, p: int, before: int, row: int) -> None:
     else:
         task[b, before, NEXT] = task[b, row, NEXT]
     slot, t = row // num_tasks, task[b, row, TEMPLATE]
-    expected = socs.duration[b, t, p]
+    expected = socs.duration[w, t, p]
     record = socs.arrival[b, socs.job[b, slot, ID], ROW] + row - slot * num_tasks
     true = socs.realised[b, record, p] if clock[b, STOCHASTIC] else expected
     socs.record[b, record, 0], socs.record[b, record, 1] = now, p
@@ -258,7 +263,7 @@ def _start(socs: Socs, b: int, p: int, before: int, row: int) -> None:
     pe[b, p, QUEUE] -= 1
     pe[b, p, QUEUE_WORK] -= expected
     clock[b, STARTED] += 1
-    socs.busy[b, socs.platform[b, p, CLUSTER]] += 1
+    socs.busy[b, socs.platform[w, p, CLUSTER]] += 1
     await_end(socs, b, p)
     touch(socs, b, row)
 
@@ -283,6 +288,7 @@ def _start_tasks(socs: Socs, b: int) -> int:
 @borrowing_kernel
 def _finish(socs: Socs, b: int, p: int) -> None:
     """End the task that runs on PE p, the first to end."""
+    w = socs.clock[b, WORLD]
     clock, task, pe, job = socs.clock, socs.task, socs.pe, socs.job
     num_tasks, now = task.shape[1] // job.shape[1], clock[b, NOW]
     row = pe[b, p, RUNS]
@@ -292,16 +298,16 @@ def _finish(socs: Socs, b: int, p: int) -> None:
     # all behind it moves as much as it was late or early
     pe[b, p, AVAILABLE] = pe[b, p, AVAILABLE] + now - task[b, row, END] if pe[b, p, HEAD] >= 0 else now
     pe[b, p, BUSY] += now - task[b, row, START]
-    socs.busy[b, socs.platform[b, p, CLUSTER]] -= 1
+    socs.busy[b, socs.platform[w, p, CLUSTER]] -= 1
     task[b, row, STATUS], task[b, row, END] = DONE, now
     clock[b, LAST_END] = now
     clock[b, DONE_TASKS] += 1
     job[b, slot, LEFT] -= 1
-    job[b, slot, WORK_LEFT] -= socs.template[b, t, SHORTEST]
+    job[b, slot, WORK_LEFT] -= socs.template[w, t, SHORTEST]
     touch(socs, b, row)
-    base = slot * num_tasks - socs.profile[b, job[b, slot, PROFILE], TASK_FIRST]
-    for k in range(socs.template[b, t, OUT_FIRST], socs.template[b, t + 1, OUT_FIRST]):
-        after = base + socs.edge[b, socs.edge[b, k, EDGE_BY_SOURCE], TARGET]
+    base = slot * num_tasks - socs.profile[w, job[b, slot, PROFILE], TASK_FIRST]
+    for k in range(socs.template[w, t, OUT_FIRST], socs.template[w, t + 1, OUT_FIRST]):
+        after = base + socs.edge[w, socs.edge[w, k, EDGE_BY_SOURCE], TARGET]
         task[b, after, WAITING_FOR] -= 1
         if task[b, after, WAITING_FOR] == 0:
             _make_ready(socs, b, after)
@@ -330,7 +336,8 @@ def _leave(socs: Socs, b: int, slot: int) -> None:
 @borrowing_kernel
 def bound_of(socs: Socs, b: int, j: int) -> int:
     """Lower bound of job j's latency: its critical path, cut at the horizon."""
-    bound, horizon = socs.profile[b, socs.arrival[b, j, JOB_PROFILE], PROFILE_BOUND], socs.clock[b, HORIZON]
+    w = socs.clock[b, WORLD]
+    bound, horizon = socs.profile[w, socs.arrival[b, j, JOB_PROFILE], PROFILE_BOUND], socs.clock[b, HORIZON]
     return min(bound, horizon - socs.arrival[b, j, TIME]) if horizon > 0 else bound
 
 
@@ -344,9 +351,10 @@ def can_wait(socs: Socs, b: int) -> bool:
 @borrowing_kernel
 def power_now(socs: Socs, b: int) -> int:
     """What is drawn now, uW."""
+    w = socs.clock[b, WORLD]
     power = socs.clock[b, BASE_POWER]
     for c in range(socs.clock[b, CLUSTERS]):
-        power += socs.draw[b, c, socs.busy[b, c]]
+        power += socs.draw[w, c, socs.busy[b, c]]
     return power
 
 

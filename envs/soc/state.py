@@ -64,7 +64,8 @@ MOST_SUCCESSORS: Final = 40
 DEVIATION: Final = 41  # of realised durations, in millionths of the expected ones; 0: unknown
 FIRST_END: Final = 42  # PE whose task ends next, -1
 MOVED: Final = 43  # 1 until the graph shows what has happened since the last decision, beside commitments
-CLOCK_COLUMNS: Final = 44
+WORLD: Final = 44  # slot whose tables of graphs and PEs are read in place of this one's: they are the same
+CLOCK_COLUMNS: Final = 45
 
 # Columns of `Socs.job`, one row a slot.
 ID: Final = 0  # -1: empty
