@@ -279,11 +279,7 @@ def _write_outlook(socs: Socs, graph: Graph, b: int, x: F32, row: int, slot: int
     """What does not depend on the PE: the job's state, and which tasks wait for this one alone."""
     w = socs.clock[b, WORLD]
     unit, now, raw = socs.clock[b, UNIT], socs.clock[b, NOW], x[_RAW:]
-    num_tasks, profile, t = (
-        socs.task.shape[1] // socs.job.shape[1],
-        socs.job[b, slot, PROFILE],
-        socs.task[b, row, TEMPLATE],
-    )
+    profile, t = socs.job[b, slot, PROFILE], socs.task[b, row, TEMPLATE]
     first, last = socs.profile[w, profile, TASK_FIRST], socs.profile[w, profile + 1, TASK_FIRST]
     age, wait, path = (
         now - socs.job[b, slot, ARRIVAL],
@@ -295,9 +291,9 @@ def _write_outlook(socs: Socs, graph: Graph, b: int, x: F32, row: int, slot: int
     x[15] = capped(socs.job[b, slot, WORK_LEFT] / unit)
     x[16] = 1.0 - socs.job[b, slot, LEFT] / (last - first)
     x[17] = capped(wait / unit)
-    unlocks, base = 0, slot * num_tasks - first
+    unlocks = 0
     for k in range(socs.template[w, t, OUT_FIRST], socs.template[w, t + 1, OUT_FIRST]):
-        after = base + socs.edge[w, socs.edge[w, k, BY_SOURCE], TARGET]
+        after = row - t + socs.edge[w, socs.edge[w, k, BY_SOURCE], TARGET]
         unlocks += socs.task[b, after, WAITING_FOR] == 1
     x[21] = unlocks / socs.clock[b, MOST_SUCCESSORS]
     raw[13] = whole(wait)

@@ -132,13 +132,11 @@ def _make_ready(socs: Socs, b: int, row: int) -> None:
     """Append a task to the ready list; all its predecessors have ended, so the arrival of its data is known everywhere."""
     w = socs.clock[b, WORLD]
     clock, task, data = socs.clock, socs.task, socs.data
-    num_tasks = task.shape[1] // socs.job.shape[1]
     t = task[b, row, TEMPLATE]
-    base = row - row % num_tasks - socs.profile[w, socs.job[b, row // num_tasks, PROFILE], TASK_FIRST]
     for p in range(clock[b, PES]):
         data[b, row, p] = 0
     for e in range(socs.template[w, t, IN_FIRST], socs.template[w, t + 1, IN_FIRST]):
-        before = base + socs.edge[w, e, SOURCE]
+        before = row - t + socs.edge[w, e, SOURCE]
         end, source, volume = task[b, before, END], task[b, before, PE], socs.volume[w, e]
         last, there = 0, end
         for p in range(clock[b, PES]):
@@ -219,9 +217,8 @@ def commit(socs: Socs, b: int, position: int, p: int) -> None:
     pe[b, p, ASSIGNED] += 1
     clock[b, COMMITTED] += 1
     touch(socs, b, row)
-    base = slot * num_tasks - socs.profile[w, socs.job[b, slot, PROFILE], TASK_FIRST]
     for e in range(socs.template[w, t, IN_FIRST], socs.template[w, t + 1, IN_FIRST]):
-        producer = base + socs.edge[w, e, SOURCE]
+        producer = row - t + socs.edge[w, e, SOURCE]
         task[b, producer, OPEN] -= 1
         _release(socs, b, producer)
 
@@ -305,9 +302,8 @@ def _finish(socs: Socs, b: int, p: int) -> None:
     job[b, slot, LEFT] -= 1
     job[b, slot, WORK_LEFT] -= socs.template[w, t, SHORTEST]
     touch(socs, b, row)
-    base = slot * num_tasks - socs.profile[w, job[b, slot, PROFILE], TASK_FIRST]
     for k in range(socs.template[w, t, OUT_FIRST], socs.template[w, t + 1, OUT_FIRST]):
-        after = base + socs.edge[w, socs.edge[w, k, EDGE_BY_SOURCE], TARGET]
+        after = row - t + socs.edge[w, socs.edge[w, k, EDGE_BY_SOURCE], TARGET]
         task[b, after, WAITING_FOR] -= 1
         if task[b, after, WAITING_FOR] == 0:
             _make_ready(socs, b, after)
