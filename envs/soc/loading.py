@@ -18,6 +18,7 @@ from makespan.envs.soc.state import (
     ENERGY,
     FIRST_BOUND,
     FIRST_END,
+    FIRST_WAITING,
     HEAD,
     HORIZON,
     I32,
@@ -237,7 +238,8 @@ def clear_slot(socs: Socs, b: int) -> None:
     socs.job[b], socs.task[b], socs.pe[b], socs.busy[b] = 0, 0, 0, 0
     socs.record[b] = -1
     socs.clock[b, NOW:MOST_PREDECESSORS] = 0
-    socs.clock[b, FIRST_END], socs.clock[b, MOVED] = -1, 1
+    socs.clock[b, FIRST_END] = socs.clock[b, FIRST_WAITING] = -1
+    socs.clock[b, MOVED] = 1
     for slot in range(socs.job.shape[1]):
         socs.job[b, slot, ID] = -1
         socs.job[b, slot, RENEWED] = 0

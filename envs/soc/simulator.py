@@ -44,6 +44,7 @@ from makespan.envs.soc.state import (
     FAR,
     FINISHED_LATENCY,
     FIRST_END,
+    FIRST_WAITING,
     GONE,
     HEAD,
     HORIZON,
@@ -59,6 +60,7 @@ from makespan.envs.soc.state import (
     MOVED,
     NEXT,
     NEXT_END,
+    NEXT_WAITING,
     NOW,
     OBJECTIVE,
     OPEN,
@@ -191,6 +193,20 @@ def _release(socs: Socs, b: int, row: int) -> None:
 
 
 @borrowing_kernel
+def _await_start(socs: Socs, b: int, p: int) -> None:
+    """List the free PE p, which gets or has a queue, among its like by number: in this order they start tasks."""
+    clock, pe = socs.clock, socs.pe
+    before, after = -1, clock[b, FIRST_WAITING]
+    while 0 <= after < p:
+        before, after = after, pe[b, after, NEXT_WAITING]
+    pe[b, p, NEXT_WAITING] = after
+    if before < 0:
+        clock[b, FIRST_WAITING] = p
+    else:
+        pe[b, before, NEXT_WAITING] = p
+
+
+@borrowing_kernel
 def commit(socs: Socs, b: int, position: int, p: int) -> None:
     """Commit the ready task at a FIFO position to PE p."""
     w = socs.clock[b, WORLD]
@@ -204,6 +220,8 @@ def commit(socs: Socs, b: int, position: int, p: int) -> None:
     duration, number = socs.duration[w, t, p], socs.job[b, slot, ID]
     pe[b, p, AVAILABLE] = max(available(socs, b, p), socs.data[b, row, p]) + duration
     task[b, row, STATUS], task[b, row, PE] = WAITING, p
+    if is_idle(socs, b, p):
+        _await_start(socs, b, p)
     before, after = -1, pe[b, p, HEAD]
     while after >= 0 and socs.job[b, after // num_tasks, ID] <= number:
         before, after = after, task[b, after, NEXT]
@@ -268,17 +286,23 @@ def _start(socs: Socs, b: int, p: int, before: int, row: int) -> None:
 @borrowing_kernel
 def _start_tasks(socs: Socs, b: int) -> int:
     """Let free PEs start what they can; returns when data that one of the others awaits are there, FAR if none does."""
-    pe, now, event = socs.pe, socs.clock[b, NOW], FAR
-    for p in range(socs.clock[b, PES]):
-        if (pe[b, p, RUNS] < 0) & (pe[b, p, HEAD] >= 0):
-            before, row, awaited = -1, pe[b, p, HEAD], FAR
-            while row >= 0 and socs.data[b, row, p] > now:
-                awaited = min(awaited, socs.data[b, row, p])
-                before, row = row, socs.task[b, row, NEXT]
-            if row < 0:
-                event = min(event, awaited)
+    clock, pe, now, event = socs.clock, socs.pe, socs.clock[b, NOW], FAR
+    last, p = -1, clock[b, FIRST_WAITING]
+    while p >= 0:
+        after, awaited = pe[b, p, NEXT_WAITING], FAR
+        before, row = -1, pe[b, p, HEAD]
+        while row >= 0 and socs.data[b, row, p] > now:
+            awaited = min(awaited, socs.data[b, row, p])
+            before, row = row, socs.task[b, row, NEXT]
+        if row < 0:
+            last, event = p, min(event, awaited)
+        else:
+            _start(socs, b, p, before, row)
+            if last < 0:
+                clock[b, FIRST_WAITING] = after
             else:
-                _start(socs, b, p, before, row)
+                pe[b, last, NEXT_WAITING] = after
+        p = after
     return event
 
 
@@ -294,6 +318,8 @@ def _finish(socs: Socs, b: int, p: int) -> None:
     pe[b, p, RUNS] = -1
     # all behind it moves as much as it was late or early
     pe[b, p, AVAILABLE] = pe[b, p, AVAILABLE] + now - task[b, row, END] if pe[b, p, HEAD] >= 0 else now
+    if pe[b, p, HEAD] >= 0:
+        _await_start(socs, b, p)
     pe[b, p, BUSY] += now - task[b, row, START]
     socs.busy[b, socs.platform[w, p, CLUSTER]] -= 1
     task[b, row, STATUS], task[b, row, END] = DONE, now

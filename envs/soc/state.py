@@ -65,7 +65,8 @@ DEVIATION: Final = 41  # of realised durations, in millionths of the expected on
 FIRST_END: Final = 42  # PE whose task ends next, -1
 MOVED: Final = 43  # 1 until the graph shows what has happened since the last decision, beside commitments
 WORLD: Final = 44  # slot whose tables of graphs and PEs are read in place of this one's: they are the same
-CLOCK_COLUMNS: Final = 45
+FIRST_WAITING: Final = 45  # lowest free PE with a queue, -1
+CLOCK_COLUMNS: Final = 46
 
 # Columns of `Socs.job`, one row a slot.
 ID: Final = 0  # -1: empty
@@ -108,7 +109,8 @@ QUEUE_WORK: Final = 6  # their expected executions, us
 ASSIGNED: Final = 7  # tasks ever committed
 BUSY: Final = 8  # us spent running
 NEXT_END: Final = 9  # PE whose task ends after the one that runs here, -1
-PE_COLUMNS: Final = 10
+NEXT_WAITING: Final = 10  # next higher free PE with a queue, -1
+PE_COLUMNS: Final = 11
 
 # Columns of `Socs.arrival`.
 TIME: Final = 0
