@@ -231,9 +231,13 @@ class SocEngine(SlotEngine):
             or noise > self._limits.noise_rows
         ):
             self._grow(own.num_jobs, own.total_rows, noise)
+        before, world = self.loaded[slot], self._socs.clock[slot, WORLD]
         load_batch(self._batch, slot, world_of(instance))
         self.loaded[slot] = instance
-        self._share(slot)
+        if before is not None and same_tables(before, instance):
+            self._socs.clock[slot, WORLD] = world
+        else:
+            self._share(slot)
 
     def _share(self, slot: int) -> None:
         """Let slots that hold the graphs and PEs of slot 0 read its tables: few tables stay in the cache."""
