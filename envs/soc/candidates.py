@@ -28,6 +28,7 @@ from makespan.envs.soc.state import (
     UNIT,
     WAITING_FOR,
     WORK_LEFT,
+    WORLD,
     Socs,
 )
 from makespan.envs.soc.templates import (
@@ -58,12 +59,13 @@ BEST_OPTIMISTIC: Final = 3
 @borrowing_kernel
 def _has_idle_twin(socs: Socs, b: int, row: int, p: int) -> bool:
     """Whether a lower PE would do exactly the same for this task: alike, as idle, its data there as early."""
+    w = socs.clock[b, WORLD]
     if not is_idle(socs, b, p):
         return False
-    now, twin = socs.clock[b, NOW], socs.platform[b, p, TWIN]
+    now, twin = socs.clock[b, NOW], socs.platform[w, p, TWIN]
     for q in range(twin, p):
         if (
-            socs.platform[b, q, TWIN] == twin
+            socs.platform[w, q, TWIN] == twin
             and is_idle(socs, b, q)
             and max(now, socs.data[b, row, q]) == max(now, socs.data[b, row, p])
         ):
@@ -80,19 +82,19 @@ def offered(socs: Socs, graph: Graph, b: int) -> int:
 @borrowing_kernel
 def estimate(socs: Socs, graph: Graph, b: int) -> None:
     """Earliest finishes of the offered tasks everywhere, for those who look."""
-    now = socs.clock[b, NOW]
+    w = socs.clock[b, WORLD]
     for r in range(offered(socs, graph, b)):
         row = socs.ready[b, r]
         t = socs.task[b, row, TEMPLATE]
         best, second, best_pe, optimistic = FAR, FAR, -1, FAR
         for p in range(socs.clock[b, PES]):
-            duration = socs.duration[b, t, p]
+            duration = socs.duration[w, t, p]
             if duration < 0:
                 graph.finish[r, p] = -1
                 continue
-            finish = max(available(socs, b, p), max(now, socs.data[b, row, p])) + duration
+            finish = max(available(socs, b, p), socs.data[b, row, p]) + duration
             graph.finish[r, p] = finish
-            optimistic = min(optimistic, finish + socs.cost[b, t, p])
+            optimistic = min(optimistic, finish + socs.cost[w, t, p])
             if finish < best:
                 best, second, best_pe = finish, best, p
             else:
@@ -104,10 +106,11 @@ def estimate(socs: Socs, graph: Graph, b: int) -> None:
 @borrowing_kernel
 def earliest_pe(socs: Socs, b: int, row: int) -> int:
     """The PE on which a ready task would finish first, the lowest of equals."""
-    t, now, best, best_pe = socs.task[b, row, TEMPLATE], socs.clock[b, NOW], FAR, -1
+    w = socs.clock[b, WORLD]
+    t, best, best_pe = socs.task[b, row, TEMPLATE], FAR, -1
     for p in range(socs.clock[b, PES]):
-        if socs.duration[b, t, p] >= 0:
-            finish = max(available(socs, b, p), max(now, socs.data[b, row, p])) + socs.duration[b, t, p]
+        if socs.duration[w, t, p] >= 0:
+            finish = max(available(socs, b, p), socs.data[b, row, p]) + socs.duration[w, t, p]
             if finish < best:
                 best, best_pe = finish, p
     return best_pe
@@ -120,6 +123,7 @@ def legal_actions(socs: Socs, graph: Graph, b: int, mode: int, with_defer: bool,
     Candidate r * M + p (`TASK_PE`) commits the r-th ready task to PE p, r (`TASK`) the r-th to the PE of its earliest finish
     (the lowest of equals), p (`PE_ONLY`) the first to PE p. The last one defers: what is ready waits for the next event.
     """
+    w = socs.clock[b, WORLD]
     mask = graph.action_mask
     for a in range(mask.shape[1]):
         mask[b, a] = 0
@@ -140,7 +144,7 @@ def legal_actions(socs: Socs, graph: Graph, b: int, mode: int, with_defer: bool,
             row = socs.ready[b, r]
             t = socs.task[b, row, TEMPLATE]
             for p in range(socs.clock[b, PES]):
-                if socs.duration[b, t, p] >= 0 and not (merge_twins and _has_idle_twin(socs, b, row, p)):
+                if socs.duration[w, t, p] >= 0 and not (merge_twins and _has_idle_twin(socs, b, row, p)):
                     mask[b, r * num_pes + p] = 1
                     allowed += 1
     if with_defer and can_wait(socs, b):
@@ -165,54 +169,70 @@ def place(socs: Socs, graph: Graph, b: int, action: int, mode: int, with_defer: 
 @borrowing_kernel
 def write_candidates(socs: Socs, graph: Graph, b: int, mode: int, with_defer: bool) -> None:
     """Write the rows of what is allowed, empty the others, and link the offered tasks to the PEs that can run them."""
-    num_pes, actions, index = graph.finish.shape[1], graph.action_mask.shape[1], graph.candidate_index
-    for a in range(actions):
-        if graph.action_mask[b, a]:
-            if with_defer and a == actions - 1:
-                graph.candidate_x[b, a, _IS_DEFER] = 1.0
-                continue
+    num_pes, mask = graph.finish.shape[1], graph.action_mask
+    count = 0 if socs.clock[b, ENDED] or socs.clock[b, DEFERRED] else offered(socs, graph, b)
+    if mode == PE_ONLY:
+        count = min(count, 1)
+    shown = max(count, graph.linked[b])  # tasks that the graph shows or has shown
+    for a in range(shown if mode == TASK else shown * num_pes):
+        if mask[b, a]:
             r, p = a // num_pes, a % num_pes
             if mode == TASK:
                 r, p = a, graph.offer[a, BEST_PE]
             _write_candidate(socs, graph, b, a, r, p)
-        elif index[b, a, 0] >= 0 or graph.candidate_x[b, a, _IS_DEFER] > 0.0:
-            for column in range(graph.candidate_x.shape[2]):
-                graph.candidate_x[b, a, column] = 0.0
-            for column in range(3):
-                index[b, a, column] = -1
-    count = 0 if socs.clock[b, ENDED] or socs.clock[b, DEFERRED] else offered(socs, graph, b)
-    if mode == PE_ONLY:
-        count = min(count, 1)
+        elif graph.candidate_index[b, a, 0] >= 0:
+            _erase_candidate(graph, b, a)
+    if with_defer:
+        last = mask.shape[1] - 1
+        if mask[b, last]:
+            graph.candidate_x[b, last, _IS_DEFER] = 1.0
+        elif graph.candidate_x[b, last, _IS_DEFER] > 0.0:
+            _erase_candidate(graph, b, last)
+    _link_offers(socs, graph, b, count, shown)
+    graph.linked[b] = count
+
+
+@borrowing_kernel
+def _erase_candidate(graph: Graph, b: int, a: int) -> None:
+    for column in range(graph.candidate_x.shape[2]):
+        graph.candidate_x[b, a, column] = 0.0
+    for column in range(3):
+        graph.candidate_index[b, a, column] = -1
+
+
+@borrowing_kernel
+def _link_offers(socs: Socs, graph: Graph, b: int, count: int, shown: int) -> None:
+    """Link the offered tasks to the PEs that can run them; `shown` rows may hold links."""
+    w = socs.clock[b, WORLD]
+    num_pes = graph.finish.shape[1]
     links, x, unit, now = (
         graph.eligibility_index,
         graph.eligibility_x,
         socs.clock[b, UNIT],
         socs.clock[b, NOW],
     )
-    for r in range(graph.finish.shape[0]):
-        if r >= max(count, graph.linked[b]):
-            break
+    for r in range(shown):
         for p in range(num_pes):
             link = r * num_pes + p
             if r < count and p < socs.clock[b, PES] and graph.finish[r, p] >= 0:
                 row = socs.ready[b, r]
                 links[b, 0, link], links[b, 1, link] = row, p
-                x[b, link, 0] = capped(socs.duration[b, socs.task[b, row, TEMPLATE], p] / unit)
+                x[b, link, 0] = capped(socs.duration[w, socs.task[b, row, TEMPLATE], p] / unit)
                 x[b, link, 1] = capped((graph.finish[r, p] - now) / unit)
             else:
                 links[b, 0, link] = links[b, 1, link] = -1
                 x[b, link, 0] = x[b, link, 1] = 0.0
-    graph.linked[b] = count
 
 
 @borrowing_kernel
 def _write_candidate(socs: Socs, graph: Graph, b: int, a: int, r: int, p: int) -> None:
+    w = socs.clock[b, WORLD]
     row, x, unit, now = socs.ready[b, r], graph.candidate_x[b, a], socs.clock[b, UNIT], socs.clock[b, NOW]
     num_tasks = socs.task.shape[1] // socs.job.shape[1]
     slot, t = row // num_tasks, socs.task[b, row, TEMPLATE]
-    index, template = graph.candidate_index[b, a], socs.template[b, t]
+    index, template = graph.candidate_index[b, a], socs.template[w, t]
     index[0], index[1], index[2] = row, slot, p
-    duration, finish, cost = socs.duration[b, t, p], graph.finish[r, p], socs.cost[b, t, p]
+    duration, finish, cost = socs.duration[w, t, p], graph.finish[r, p], socs.cost[w, t, p]
     data, free = max(now, socs.data[b, row, p]) - now, available(socs, b, p) - now
     per_rank = 1.0 / (RANK_UNIT * unit)
     x[0] = capped(duration / unit)
@@ -257,22 +277,23 @@ def _write_candidate(socs: Socs, graph: Graph, b: int, a: int, r: int, p: int) -
 @borrowing_kernel
 def _write_outlook(socs: Socs, graph: Graph, b: int, x: F32, row: int, slot: int) -> None:
     """What does not depend on the PE: the job's state, and which tasks wait for this one alone."""
+    w = socs.clock[b, WORLD]
     unit, now, raw = socs.clock[b, UNIT], socs.clock[b, NOW], x[_RAW:]
-    num_tasks, profile, t = (
-        socs.task.shape[1] // socs.job.shape[1],
-        socs.job[b, slot, PROFILE],
-        socs.task[b, row, TEMPLATE],
+    profile, t = socs.job[b, slot, PROFILE], socs.task[b, row, TEMPLATE]
+    first, last = socs.profile[w, profile, TASK_FIRST], socs.profile[w, profile + 1, TASK_FIRST]
+    age, wait, path = (
+        now - socs.job[b, slot, ARRIVAL],
+        now - socs.task[b, row, SINCE],
+        graph.active[b, slot, 0],
     )
-    first, last = socs.profile[b, profile, TASK_FIRST], socs.profile[b, profile + 1, TASK_FIRST]
-    age, wait, path = now - socs.job[b, slot, ARRIVAL], now - socs.task[b, row, SINCE], graph.active[slot, 0]
     x[13] = capped(age / unit)
     x[14] = capped(path / unit)
     x[15] = capped(socs.job[b, slot, WORK_LEFT] / unit)
     x[16] = 1.0 - socs.job[b, slot, LEFT] / (last - first)
     x[17] = capped(wait / unit)
-    unlocks, base = 0, slot * num_tasks - first
-    for k in range(socs.template[b, t, OUT_FIRST], socs.template[b, t + 1, OUT_FIRST]):
-        after = base + socs.edge[b, socs.edge[b, k, BY_SOURCE], TARGET]
+    unlocks = 0
+    for k in range(socs.template[w, t, OUT_FIRST], socs.template[w, t + 1, OUT_FIRST]):
+        after = row - t + socs.edge[w, socs.edge[w, k, BY_SOURCE], TARGET]
         unlocks += socs.task[b, after, WAITING_FOR] == 1
     x[21] = unlocks / socs.clock[b, MOST_SUCCESSORS]
     raw[13] = whole(wait)

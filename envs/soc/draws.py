@@ -10,12 +10,14 @@ import math
 from typing import Final
 
 from makespan.envs.core.kernels import borrowing_kernel
+from makespan.envs.soc.simulator import await_end
 from makespan.envs.soc.state import (
     ARRIVED,
     COMMITTED,
     DEVIATION,
     END,
     ENTERED,
+    FIRST_END,
     ID,
     JOB_PROFILE,
     MILLION,
@@ -103,6 +105,7 @@ def draw_ends(trial: Socs, k: int) -> None:
     """Draw, as world k, when the trial's running tasks end, given that they have not ended yet."""
     clock, pe, task = trial.clock, trial.pe, trial.task
     now, deviation = clock[0, NOW], clock[0, DEVIATION] / MILLION
+    clock[0, FIRST_END] = -1
     for p in range(clock[0, PES]):
         row = pe[0, p, RUNS]
         if row >= 0:
@@ -111,13 +114,15 @@ def draw_ends(trial: Socs, k: int) -> None:
             longer = 0.5 * math.erfc(least / math.sqrt(2.0))  # probability that it is still running now
             z = _normal(longer * _uniform(trial, 0, -1 - p, k))
             pe[0, p, RUNS_UNTIL] = max(now + 1, start + round(expected * (1.0 + deviation * z)))
+            await_end(trial, 0, p)
 
 
 @borrowing_kernel
 def expect_ends(trial: Socs) -> None:
     """Let every task of the trial take its expected time; a running one that is late ends within the next microsecond."""
     clock, pe = trial.clock, trial.pe
-    clock[0, STOCHASTIC] = 0
+    clock[0, STOCHASTIC], clock[0, FIRST_END] = 0, -1
     for p in range(clock[0, PES]):
         if pe[0, p, RUNS] >= 0:
             pe[0, p, RUNS_UNTIL] = max(clock[0, NOW] + 1, trial.task[0, pe[0, p, RUNS], END])
+            await_end(trial, 0, p)

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from makespan.envs.core.errors import InvalidInstanceError
+from makespan.envs.core.kernels import compiled
 from makespan.envs.core.schedule import Schedule
 from makespan.envs.core.slots import SlotEngine, Token, corner, put
 from makespan.envs.soc.generator_base import SocSize
 from makespan.envs.soc.instance import SocInstance
-from makespan.envs.soc.loading import world_of
+from makespan.envs.soc.loading import same_tables, world_of
 from makespan.envs.soc.observation import graph_views
 from makespan.envs.soc.schema import MODES, ROLLOUT_RULES, soc_schema
 from makespan.envs.soc.state import (
@@ -39,6 +40,7 @@ from makespan.envs.soc.state import (
     SCALE,
     SLOT_LATENCY,
     WAITED,
+    WORLD,
     Limits,
     make_socs,
 )
@@ -217,11 +219,13 @@ class SocEngine(SlotEngine):
             np.zeros(num_slots),
         )
         self._batch = make_batch(self._socs, self._spare, self._graph, self.outcome, self._settings)
+        self._run_slots = compiled(run_batch, self._batch, _NONE, 0, True)
         self.loaded: list[SocInstance | None] = [None] * num_slots
 
     def load(self, slot: int, instance: SocInstance) -> None:
         """Start `instance` in a slot. Raises `InvalidInstanceError` if it is larger than the engine."""
-        self._put(slot, instance)
+        if instance is not self.loaded[slot]:
+            self._put(slot, instance)
         clear_batch(self._batch, slot)
         self._run(_NONE, slot, begins=True)
 
@@ -243,8 +247,21 @@ class SocEngine(SlotEngine):
             or noise > self._limits.noise_rows
         ):
             self._grow(own.num_jobs, own.total_rows, noise)
+        before, world = self.loaded[slot], self._socs.clock[slot, WORLD]
         load_batch(self._batch, slot, world_of(instance))
         self.loaded[slot] = instance
+        if before is not None and same_tables(before, instance):
+            self._socs.clock[slot, WORLD] = world
+        else:
+            self._share(slot)
+
+    def _share(self, slot: int) -> None:
+        """Let slots that hold the graphs and PEs of slot 0 read its tables: few tables stay in the cache."""
+        first, world = self.loaded[0], self._socs.clock[:, WORLD]
+        for other in range(len(self.loaded)) if slot == 0 else (slot,):
+            held = self.loaded[other]
+            alike = first is held or (first is not None and held is not None and same_tables(first, held))
+            world[other] = 0 if alike else other
 
     def _grow(self, num_jobs: int, total_rows: int, noise_rows: int) -> None:
         """Make room for longer runs: jobs are no part of the spaces."""
@@ -261,10 +278,10 @@ class SocEngine(SlotEngine):
 
     def step(self, actions: NDArray[np.int64]) -> None:
         """Take one decision in each slot (B,); actions must be allowed, negative ones leave a slot untouched."""
-        self._run(actions, 0, begins=False)
+        self._run(np.ascontiguousarray(actions, np.int64), 0, begins=False)
 
     def _run(self, actions: NDArray[np.int64], first: int, *, begins: bool) -> None:
-        run_batch(self._batch, actions, first, begins)
+        self._run_slots(self._batch, actions, first, begins)
         if self._settings.observe and self._settings.rollout >= 0:
             roll_out_batch(self._batch, actions, first, begins)
         if self._settings.observe and self._settings.moves >= 0:
@@ -353,8 +370,16 @@ class SocEngine(SlotEngine):
         instance: SocInstance | None = held.item()
         if instance is not None and instance is not self.loaded[slot]:
             self._put(slot, instance)
+        world = self._socs.clock[slot, WORLD]
         for array, saved in zip(self._state(), arrays, strict=True):
             put(array, slot, saved)
+        self._socs.clock[slot, WORLD] = world
+
+    def copy_slots(self, source: NDArray[np.int64], target: NDArray[np.int64]) -> None:
+        """Put each slot of `target` (n,) into the present state of its partner in `source` (n,)."""
+        super().copy_slots(source, target)
+        for slot in [0] if 0 in target else target.tolist():
+            self._share(slot)
 
     def _arguments(self) -> dict[str, Any]:
         return {"size": self._size, **self._options}
@@ -365,4 +390,4 @@ class SocEngine(SlotEngine):
     def _state(self) -> list[NDArray[Any]]:
         """The arrays that change in the course of a run."""
         state = [array for key, array in self._socs._asdict().items() if key not in _WORLD]
-        return [*state, *self.observation.values(), *self.outcome, self._graph.linked]
+        return [*state, *self.observation.values(), *self.outcome, self._graph.linked, self._graph.active]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -10,7 +10,6 @@ from makespan.envs.core.kernels import kernel
 from makespan.envs.soc.instance import OBJECTIVES, SocInstance
 from makespan.envs.soc.simulator import bound_of
 from makespan.envs.soc.state import (
-    ARRIVED,
     BASE_POWER,
     CLUSTER,
     CLUSTERS,
@@ -18,6 +17,8 @@ from makespan.envs.soc.state import (
     DEVIATION,
     ENERGY,
     FIRST_BOUND,
+    FIRST_END,
+    FIRST_WAITING,
     HEAD,
     HORIZON,
     I32,
@@ -29,6 +30,7 @@ from makespan.envs.soc.state import (
     MILLION,
     MOST_PREDECESSORS,
     MOST_SUCCESSORS,
+    MOVED,
     NOW,
     OBJECTIVE,
     PES,
@@ -44,6 +46,7 @@ from makespan.envs.soc.state import (
     TWIN,
     UNIT,
     WARM_UP,
+    WORLD,
     Socs,
 )
 from makespan.envs.soc.templates import (
@@ -59,6 +62,18 @@ from makespan.envs.soc.templates import (
     write_offsets,
     write_ranks,
     write_twins,
+)
+
+_TABLES: Final = (
+    "task_first",
+    "execution",
+    "edge_source",
+    "edge_target",
+    "edge_volume",
+    "pe_type",
+    "pe_cluster",
+    "bandwidth",
+    "draw",
 )
 
 
@@ -114,6 +129,12 @@ def world_of(instance: SocInstance) -> World:
     )
 
 
+def same_tables(one: SocInstance, other: SocInstance) -> bool:
+    """Whether two instances have the same graphs, PEs and power of clusters."""
+    worlds = world_of(one), world_of(other)
+    return all(np.array_equal(*(getattr(world, key) for world in worlds)) for key in _TABLES)
+
+
 @kernel
 def _load_platform(socs: Socs, b: int, world: World) -> None:
     clock, num_pes = socs.clock, world.pe_type.size
@@ -161,6 +182,7 @@ def load_slot(socs: Socs, b: int, world: World) -> None:
     """Put an instance into slot b; sizes are checked by the caller."""
     clock = socs.clock
     clock[b] = 0
+    clock[b, WORLD] = b
     _load_platform(socs, b, world)
     _load_profiles(socs, b, world)
     horizon, warm_up, cap, objective, base, entering, deviation = world.scalars
@@ -178,7 +200,6 @@ def load_slot(socs: Socs, b: int, world: World) -> None:
     for n in range(world.realised.shape[0]):
         for p in range(world.realised.shape[1]):
             socs.realised[b, n, p] = world.realised[n, p]
-    socs.record[b, :row] = -1
     _bound_objective(socs, b)
 
 
@@ -213,11 +234,14 @@ def _bound_objective(socs: Socs, b: int) -> None:
 
 @kernel
 def clear_slot(socs: Socs, b: int) -> None:
-    """An empty system at time 0 (`load_slot` has cleared the clock)."""
+    """An empty system at time 0, in the world that `load_slot` has put there."""
     socs.job[b], socs.task[b], socs.pe[b], socs.busy[b], socs.plan[b] = 0, 0, 0, 0, 0
+    socs.record[b] = -1
+    socs.clock[b, NOW:MOST_PREDECESSORS] = 0
+    socs.clock[b, FIRST_END] = socs.clock[b, FIRST_WAITING] = -1
+    socs.clock[b, MOVED] = 1
     for slot in range(socs.job.shape[1]):
         socs.job[b, slot, ID] = -1
         socs.job[b, slot, RENEWED] = 0
     for p in range(socs.pe.shape[1]):
         socs.pe[b, p, RUNS] = socs.pe[b, p, HEAD] = -1
-    socs.clock[b, NOW] = socs.clock[b, ARRIVED] = 0

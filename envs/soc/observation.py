@@ -35,6 +35,7 @@ from makespan.envs.soc.state import (
     LEFT,
     MOST_PREDECESSORS,
     MOST_SUCCESSORS,
+    MOVED,
     NEXT,
     NOW,
     OUTSTANDING,
@@ -58,6 +59,7 @@ from makespan.envs.soc.state import (
     WAITING_FOR,
     WARM_UP,
     WORK_LEFT,
+    WORLD,
     Socs,
 )
 from makespan.envs.soc.templates import (
@@ -112,23 +114,23 @@ class Graph(NamedTuple):
     candidate_x: F32
     action_mask: NDArray[np.int8]
     critic_x: F32
-    linked: I32  # (B,) offered tasks that the eligibility edges show
+    linked: I32  # (B,) offered tasks that candidates and eligibility edges show
+    active: I32  # (B, L, 3) longest unfinished path, ready tasks, committed and running tasks of a slot
     finish: I32  # (R, M) earliest finish of each offered task on each PE, -1 where it cannot run
     offer: (
         I32  # (R, 4) earliest and second earliest finish, PE of the earliest, least finish + optimistic cost
     )
     rows: I32  # (L * S,) rows of ready, waiting and running tasks
-    active: I32  # (L, 3) longest unfinished path, ready tasks, committed and running tasks of a slot
 
 
 def graph_views(buffers: dict[str, NDArray[Any]], max_ready: int, num_pes: int, max_live_jobs: int) -> Graph:
     """The kernels' view of a batch of observations."""
     scratch = {
         "linked": (len(buffers["action_mask"]),),
+        "active": (len(buffers["action_mask"]), max_live_jobs, 3),
         "finish": (max_ready, num_pes),
         "offer": (max_ready, 4),
         "rows": (buffers["task_mask"].shape[1],),
-        "active": (max_live_jobs, 3),
     }
     return Graph(
         **{key: buffers[key] for key in Graph._fields if key in buffers},
@@ -186,6 +188,7 @@ def write_static(socs: Socs, graph: Graph, b: int) -> None:
 @borrowing_kernel
 def _erase_task(socs: Socs, graph: Graph, b: int, row: int) -> None:
     """Take a task's row out of the graph, with the edges at it."""
+    w = socs.clock[b, WORLD]
     num_tasks, num_edges = _sizes(socs, graph)
     graph.task_mask[b, row], graph.task_parent[b, row] = 0, -1
     for column in range(graph.task_x.shape[2]):
@@ -193,10 +196,10 @@ def _erase_task(socs: Socs, graph: Graph, b: int, row: int) -> None:
     graph.assignment_index[b, 0, row] = graph.assignment_index[b, 1, row] = -1
     slot, t = row // num_tasks, socs.task[b, row, TEMPLATE]
     base = _edge_base(socs, b, slot, num_edges)
-    for e in range(socs.template[b, t, IN_FIRST], socs.template[b, t + 1, IN_FIRST]):
+    for e in range(socs.template[w, t, IN_FIRST], socs.template[w, t + 1, IN_FIRST]):
         _erase_edge(graph, b, base + e)
-    for k in range(socs.template[b, t, OUT_FIRST], socs.template[b, t + 1, OUT_FIRST]):
-        _erase_edge(graph, b, base + socs.edge[b, k, BY_SOURCE])
+    for k in range(socs.template[w, t, OUT_FIRST], socs.template[w, t + 1, OUT_FIRST]):
+        _erase_edge(graph, b, base + socs.edge[w, k, BY_SOURCE])
 
 
 @borrowing_kernel
@@ -209,8 +212,9 @@ def _sizes(socs: Socs, graph: Graph) -> tuple[int, int]:
 @borrowing_kernel
 def _edge_base(socs: Socs, b: int, slot: int, num_edges: int) -> int:
     """What makes a template edge's number a row of the slot's edges."""
-    first = socs.profile[b, socs.job[b, slot, PROFILE], TASK_FIRST]
-    return slot * num_edges - socs.template[b, first, IN_FIRST]
+    w = socs.clock[b, WORLD]
+    first = socs.profile[w, socs.job[b, slot, PROFILE], TASK_FIRST]
+    return slot * num_edges - socs.template[w, first, IN_FIRST]
 
 
 @borrowing_kernel
@@ -222,6 +226,7 @@ def _erase_edge(graph: Graph, b: int, row: int) -> None:
 @borrowing_kernel
 def _renew_slot(socs: Socs, graph: Graph, b: int, slot: int) -> None:
     """Show the job that has entered a slot, or that none is there."""
+    w = socs.clock[b, WORLD]
     num_tasks, num_edges = _sizes(socs, graph)
     for row in range(slot * num_tasks, (slot + 1) * num_tasks):
         if graph.task_mask[b, row]:
@@ -238,47 +243,31 @@ def _renew_slot(socs: Socs, graph: Graph, b: int, slot: int) -> None:
     if not there:
         return
     profile, per_unit = socs.job[b, slot, PROFILE], 1.0 / (RANK_UNIT * socs.clock[b, UNIT])
-    first, last = socs.profile[b, profile, TASK_FIRST], socs.profile[b, profile + 1, TASK_FIRST]
+    first, last = socs.profile[w, profile, TASK_FIRST], socs.profile[w, profile + 1, TASK_FIRST]
     predecessors, successors = socs.clock[b, MOST_PREDECESSORS], socs.clock[b, MOST_SUCCESSORS]
     task_base, edge_base = slot * num_tasks - first, _edge_base(socs, b, slot, num_edges)
     for t in range(first, last):
-        row, template = task_base + t, socs.template[b, t]
+        row, template = task_base + t, socs.template[w, t]
         if socs.task[b, row, STATUS] == GONE:
             continue
-        x, degree = graph.task_x[b, row], socs.template[b, t + 1, IN_FIRST] - template[IN_FIRST]
+        x, degree = graph.task_x[b, row], socs.template[w, t + 1, IN_FIRST] - template[IN_FIRST]
         graph.task_mask[b, row], graph.task_parent[b, row] = 1, slot
         x[0] = capped(template[MEAN] * per_unit)
         x[1] = capped(template[SHORTEST] / socs.clock[b, UNIT])
         x[2] = capped(template[UPWARD] * per_unit)
         x[3] = capped(template[DOWNWARD] * per_unit)
         x[4] = capped(template[LEVEL] / socs.clock[b, UNIT])
-        x[5] = (socs.template[b, t + 1, OUT_FIRST] - template[OUT_FIRST]) / successors
+        x[5] = (socs.template[w, t + 1, OUT_FIRST] - template[OUT_FIRST]) / successors
         x[6] = degree / predecessors
         x[7] = template[ELIGIBLE] / socs.clock[b, PES]
         x[_TASK_RAW] = t
         touch(socs, b, row)
         for e in range(template[IN_FIRST], template[IN_FIRST] + degree):
-            source = task_base + socs.edge[b, e, SOURCE]
+            source = task_base + socs.edge[w, e, SOURCE]
             if socs.task[b, source, STATUS] != GONE:
                 graph.precedence_index[b, 0, edge_base + e] = source
                 graph.precedence_index[b, 1, edge_base + e] = row
-                graph.precedence_x[b, edge_base + e, 0] = capped(socs.edge[b, e, TRANSFER] * per_unit)
-
-
-@borrowing_kernel
-def _write_task(socs: Socs, graph: Graph, b: int, row: int) -> None:
-    """Show what has happened to a task."""
-    task, x, t = socs.task[b, row], graph.task_x[b, row], socs.task[b, row, TEMPLATE]
-    status = task[STATUS]
-    for column in range(5):
-        x[8 + column] = 1.0 if status == OUTSTANDING + column else 0.0
-    degree = socs.template[b, t + 1, IN_FIRST] - socs.template[b, t, IN_FIRST]
-    x[13] = task[WAITING_FOR] / max(1, degree)
-    placed = status >= WAITING
-    graph.assignment_index[b, 0, row] = row if placed else -1
-    graph.assignment_index[b, 1, row] = task[PE] if placed else -1
-    x[14] = x[15] = 0.0  # `_age_task` fills in what still waits or runs
-    x[_TASK_RAW + 1] = whole(task[END]) if status >= RUNNING else 0
+                graph.precedence_x[b, edge_base + e, 0] = capped(socs.edge[w, e, TRANSFER] * per_unit)
 
 
 @borrowing_kernel
@@ -289,6 +278,23 @@ def _age_task(socs: Socs, graph: Graph, b: int, row: int) -> None:
     waits = status in (IS_READY, WAITING)
     x[14] = capped((now - task[SINCE]) / unit) if waits else 0.0
     x[15] = capped(max(0, task[END] - now) / unit) if status == RUNNING else 0.0
+
+
+@borrowing_kernel
+def _write_task(socs: Socs, graph: Graph, b: int, row: int) -> None:
+    """Show what has happened to a task."""
+    w = socs.clock[b, WORLD]
+    task, x, t = socs.task[b, row], graph.task_x[b, row], socs.task[b, row, TEMPLATE]
+    status = task[STATUS]
+    for column in range(5):
+        x[8 + column] = 1.0 if status == OUTSTANDING + column else 0.0
+    degree = socs.template[w, t + 1, IN_FIRST] - socs.template[w, t, IN_FIRST]
+    x[13] = task[WAITING_FOR] / max(1, degree)
+    placed = status >= WAITING
+    graph.assignment_index[b, 0, row] = row if placed else -1
+    graph.assignment_index[b, 1, row] = task[PE] if placed else -1
+    _age_task(socs, graph, b, row)
+    x[_TASK_RAW + 1] = whole(task[END]) if status >= RUNNING else 0
 
 
 @borrowing_kernel
@@ -312,25 +318,25 @@ def _collect_active(socs: Socs, graph: Graph, b: int) -> int:
 @borrowing_kernel
 def _write_active(socs: Socs, graph: Graph, b: int) -> None:
     """Renew what time has changed of the ready, waiting and running tasks, and sum them up for their jobs."""
+    w = socs.clock[b, WORLD]
     num_tasks, _ = _sizes(socs, graph)
-    for slot in range(graph.active.shape[0]):
-        for column in range(3):
-            graph.active[slot, column] = 0
+    active = graph.active[b]
+    active[:] = 0
     for i in range(_collect_active(socs, graph, b)):
         row = graph.rows[i]
         slot, t, status = row // num_tasks, socs.task[b, row, TEMPLATE], socs.task[b, row, STATUS]
-        path = socs.template[b, t, LEVEL]
+        path = socs.template[w, t, LEVEL]
         if status == RUNNING:
-            path += max(0, socs.task[b, row, END] - socs.clock[b, NOW]) - socs.template[b, t, SHORTEST]
-        graph.active[slot, 0] = max(graph.active[slot, 0], path)
-        graph.active[slot, 1 if status == IS_READY else 2] += 1
+            path += max(0, socs.task[b, row, END] - socs.clock[b, NOW]) - socs.template[w, t, SHORTEST]
+        active[slot, 0] = max(active[slot, 0], path)
+        active[slot, 1 if status == IS_READY else 2] += 1
         _age_task(socs, graph, b, row)
 
 
 @borrowing_kernel
 def write_graph(socs: Socs, graph: Graph, b: int) -> None:
-    """Bring the task, job, PE and system rows of slot b up to date."""
-    clock, task = socs.clock, socs.task
+    """Bring the task, job, PE and system rows of slot b up to date; at one instant only commitments tell decisions apart."""
+    clock, task, moved = socs.clock, socs.task, socs.clock[b, MOVED] > 0
     for slot in range(socs.job.shape[1]):
         if socs.job[b, slot, RENEWED]:
             _renew_slot(socs, graph, b, slot)
@@ -343,11 +349,14 @@ def write_graph(socs: Socs, graph: Graph, b: int) -> None:
                 _erase_task(socs, graph, b, row)
             else:
                 _write_task(socs, graph, b, row)
-    clock[b, CHANGED] = 0
-    _write_active(socs, graph, b)
+                if not moved and task[b, row, STATUS] == WAITING:
+                    _count_commitment(socs, graph, b, row)
+    clock[b, CHANGED] = clock[b, MOVED] = 0
+    if moved:
+        _write_active(socs, graph, b)
+        _write_jobs(socs, graph, b)
+        _write_critic(socs, graph, b)
     _write_pes(socs, graph, b)
-    _write_jobs(socs, graph, b)
-    _write_critic(socs, graph, b)
 
 
 @borrowing_kernel
@@ -380,25 +389,43 @@ def _write_pes(socs: Socs, graph: Graph, b: int) -> None:
 
 
 @borrowing_kernel
+def _job_size(socs: Socs, b: int, slot: int) -> int:
+    """Tasks of the job in a slot."""
+    w = socs.clock[b, WORLD]
+    profile = socs.job[b, slot, PROFILE]
+    return socs.profile[w, profile + 1, TASK_FIRST] - socs.profile[w, profile, TASK_FIRST]
+
+
+@borrowing_kernel
+def _count_commitment(socs: Socs, graph: Graph, b: int, row: int) -> None:
+    """Show that a ready task of a job is now a committed one."""
+    num_tasks, _ = _sizes(socs, graph)
+    slot = row // num_tasks
+    active, x, size = graph.active[b, slot], graph.job_x[b, slot], _job_size(socs, b, slot)
+    active[1] -= 1
+    active[2] += 1
+    x[6], x[7] = active[1] / size, active[2] / size
+
+
+@borrowing_kernel
 def _write_jobs(socs: Socs, graph: Graph, b: int) -> None:
+    w = socs.clock[b, WORLD]
     clock, job = socs.clock, socs.job
     now, unit, work = clock[b, NOW], clock[b, UNIT], 0
     num_tasks, _ = _sizes(socs, graph)
     for slot in range(job.shape[1]):
         if job[b, slot, ID] < 0:
             continue
-        x, profile = graph.job_x[b, slot], job[b, slot, PROFILE]
-        size = socs.profile[b, profile + 1, TASK_FIRST] - socs.profile[b, profile, TASK_FIRST]
-        age = now - job[b, slot, ARRIVAL]
+        x, active, profile = graph.job_x[b, slot], graph.active[b, slot], job[b, slot, PROFILE]
+        size, age = _job_size(socs, b, slot), now - job[b, slot, ARRIVAL]
         work += job[b, slot, WORK_LEFT]
         x[0] = capped(age / unit)
         x[1] = 1.0 - job[b, slot, LEFT] / size
         x[2] = capped(job[b, slot, WORK_LEFT] / unit)
-        x[3] = capped(graph.active[slot, 0] / unit)
-        x[4] = capped(socs.profile[b, profile, BOUND] / unit)
+        x[3] = capped(active[0] / unit)
+        x[4] = capped(socs.profile[w, profile, BOUND] / unit)
         x[5] = size / num_tasks
-        x[6] = graph.active[slot, 1] / size
-        x[7] = graph.active[slot, 2] / size
+        x[6], x[7] = active[1] / size, active[2] / size
         x[8] = 1.0 if job[b, slot, ARRIVAL] >= clock[b, WARM_UP] else 0.0
         x[_JOB_RAW] = job[b, slot, ID]
         x[_JOB_RAW + 1] = profile
@@ -409,6 +436,7 @@ def _write_jobs(socs: Socs, graph: Graph, b: int) -> None:
 @borrowing_kernel
 def _write_critic(socs: Socs, graph: Graph, b: int) -> None:
     """Summarise the arrivals of the next 8 u."""
+    w = socs.clock[b, WORLD]
     clock, x = socs.clock, graph.critic_x[b]
     now, unit, j = clock[b, NOW], clock[b, UNIT], clock[b, ARRIVED]
     per_capacity = 1.0 / (clock[b, PES] * unit)
@@ -416,7 +444,7 @@ def _write_critic(socs: Socs, graph: Graph, b: int) -> None:
     x[0] = capped(ahead / unit)
     x[1] = x[2] = x[3] = x[4] = 0.0
     while j < clock[b, JOBS] and socs.arrival[b, j, TIME] <= now + 8 * unit and x[4] < _HIGH:
-        work = socs.profile[b, socs.arrival[b, j, JOB_PROFILE], WORK] * per_capacity
+        work = socs.profile[w, socs.arrival[b, j, JOB_PROFILE], WORK] * per_capacity
         ahead = socs.arrival[b, j, TIME] - now
         for window in range(4):
             if ahead <= unit << window:

@@ -40,6 +40,7 @@ from makespan.envs.soc.state import (
     SCALE,
     TEMPLATE,
     UNIT,
+    WORLD,
     Socs,
 )
 from makespan.envs.soc.templates import RANK_UNIT, SHORTEST, UPWARD
@@ -111,7 +112,7 @@ def _copy_state(socs: Socs, trial: Socs, b: int) -> None:
             _copy_rows(socs.data[b], trial.data[0], first, last)
     for i in range(socs.clock[b, READY]):
         trial.ready[0, i] = socs.ready[b, i]
-    trial.clock[0, JOBS] = trial.clock[0, ARRIVED]
+    trial.clock[0, JOBS], trial.clock[0, WORLD] = trial.clock[0, ARRIVED], 0
 
 
 @borrowing_kernel

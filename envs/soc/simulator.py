@@ -43,6 +43,8 @@ from makespan.envs.soc.state import (
     EXCESS,
     FAR,
     FINISHED_LATENCY,
+    FIRST_END,
+    FIRST_WAITING,
     GONE,
     HEAD,
     HORIZON,
@@ -55,7 +57,10 @@ from makespan.envs.soc.state import (
     LATENCY_SUM,
     LEFT,
     MOST_LIVE,
+    MOVED,
     NEXT,
+    NEXT_END,
+    NEXT_WAITING,
     NOW,
     OBJECTIVE,
     OPEN,
@@ -87,6 +92,7 @@ from makespan.envs.soc.state import (
     WAITING_FOR,
     WARM_UP,
     WORK_LEFT,
+    WORLD,
     Socs,
 )
 from makespan.envs.soc.templates import BOUND as PROFILE_BOUND
@@ -112,13 +118,6 @@ def touch(socs: Socs, b: int, row: int) -> None:
 
 
 @borrowing_kernel
-def transfer(socs: Socs, b: int, e: int, source: int, target: int) -> int:
-    """Time that the data of template edge e take from one PE to another."""
-    bandwidth = socs.bandwidth[b, source, target]
-    return socs.volume[b, e] // bandwidth if bandwidth > 0 else 0
-
-
-@borrowing_kernel
 def is_idle(socs: Socs, b: int, p: int) -> bool:
     """Whether nothing runs or is committed here."""
     return socs.pe[b, p, RUNS] < 0 and socs.pe[b, p, HEAD] < 0
@@ -127,24 +126,26 @@ def is_idle(socs: Socs, b: int, p: int) -> bool:
 @borrowing_kernel
 def available(socs: Socs, b: int, p: int) -> int:
     """When PE p should be done with all that is committed to it, in the order of the commitments."""
-    now = socs.clock[b, NOW]
-    return now if is_idle(socs, b, p) else max(now, socs.pe[b, p, AVAILABLE])
+    return max(socs.clock[b, NOW], socs.pe[b, p, AVAILABLE])
 
 
 @borrowing_kernel
 def _make_ready(socs: Socs, b: int, row: int) -> None:
     """Append a task to the ready list; all its predecessors have ended, so the arrival of its data is known everywhere."""
+    w = socs.clock[b, WORLD]
     clock, task, data = socs.clock, socs.task, socs.data
-    num_tasks = task.shape[1] // socs.job.shape[1]
     t = task[b, row, TEMPLATE]
-    base = row - row % num_tasks - socs.profile[b, socs.job[b, row // num_tasks, PROFILE], TASK_FIRST]
     for p in range(clock[b, PES]):
         data[b, row, p] = 0
-    for e in range(socs.template[b, t, IN_FIRST], socs.template[b, t + 1, IN_FIRST]):
-        before = base + socs.edge[b, e, SOURCE]
-        end, source, volume = task[b, before, END], task[b, before, PE], socs.volume[b, e]
+    for e in range(socs.template[w, t, IN_FIRST], socs.template[w, t + 1, IN_FIRST]):
+        before = row - t + socs.edge[w, e, SOURCE]
+        end, source, volume = task[b, before, END], task[b, before, PE], socs.volume[w, e]
+        last, there = 0, end
         for p in range(clock[b, PES]):
-            data[b, row, p] = max(data[b, row, p], end + (transfer(socs, b, e, source, p) if volume else 0))
+            bandwidth = socs.bandwidth[w, source, p]
+            if bandwidth != last:  # divisions are slow, and PEs side by side mostly alike
+                last, there = bandwidth, end + (volume // bandwidth if bandwidth > 0 else 0)
+            data[b, row, p] = max(data[b, row, p], there)
     task[b, row, STATUS], task[b, row, SINCE] = IS_READY, clock[b, NOW]
     socs.ready[b, clock[b, READY]] = row
     clock[b, READY] += 1
@@ -154,6 +155,7 @@ def _make_ready(socs: Socs, b: int, row: int) -> None:
 @borrowing_kernel
 def _enter(socs: Socs, b: int) -> None:
     """Let waiting jobs in while there is room."""
+    w = socs.clock[b, WORLD]
     clock, job, task = socs.clock, socs.job, socs.task
     num_tasks = task.shape[1] // job.shape[1]
     while clock[b, ENTERED] < clock[b, ARRIVED] and clock[b, ENTERED] - clock[b, DONE_JOBS] < clock[b, ROOM]:
@@ -163,19 +165,19 @@ def _enter(socs: Socs, b: int) -> None:
         while job[b, slot, ID] >= 0:
             slot += 1
         profile = socs.arrival[b, j, JOB_PROFILE]
-        first, last = socs.profile[b, profile, TASK_FIRST], socs.profile[b, profile + 1, TASK_FIRST]
+        first, last = socs.profile[w, profile, TASK_FIRST], socs.profile[w, profile + 1, TASK_FIRST]
         job[b, slot, ID], job[b, slot, PROFILE] = j, profile
         job[b, slot, ARRIVAL], job[b, slot, ENTRY] = socs.arrival[b, j, TIME], clock[b, NOW]
-        job[b, slot, LEFT], job[b, slot, WORK_LEFT] = last - first, socs.profile[b, profile, WORK]
+        job[b, slot, LEFT], job[b, slot, WORK_LEFT] = last - first, socs.profile[w, profile, WORK]
         job[b, slot, RENEWED] = 1
         if clock[b, NOW] > socs.arrival[b, j, TIME]:
             clock[b, WAITED] += 1
         for t in range(first, last):
             row = slot * num_tasks + t - first
-            degree = socs.template[b, t + 1, IN_FIRST] - socs.template[b, t, IN_FIRST]
+            degree = socs.template[w, t + 1, IN_FIRST] - socs.template[w, t, IN_FIRST]
             task[b, row, STATUS], task[b, row, TEMPLATE] = OUTSTANDING, t
             task[b, row, WAITING_FOR], task[b, row, PE] = degree, -1
-            task[b, row, OPEN] = socs.template[b, t + 1, OUT_FIRST] - socs.template[b, t, OUT_FIRST]
+            task[b, row, OPEN] = socs.template[w, t + 1, OUT_FIRST] - socs.template[w, t, OUT_FIRST]
         for t in range(first, last):
             row = slot * num_tasks + t - first
             if task[b, row, WAITING_FOR] == 0:
@@ -191,8 +193,23 @@ def _release(socs: Socs, b: int, row: int) -> None:
 
 
 @borrowing_kernel
+def _await_start(socs: Socs, b: int, p: int) -> None:
+    """List the free PE p, which gets or has a queue, among its like by number: in this order they start tasks."""
+    clock, pe = socs.clock, socs.pe
+    before, after = -1, clock[b, FIRST_WAITING]
+    while 0 <= after < p:
+        before, after = after, pe[b, after, NEXT_WAITING]
+    pe[b, p, NEXT_WAITING] = after
+    if before < 0:
+        clock[b, FIRST_WAITING] = p
+    else:
+        pe[b, before, NEXT_WAITING] = p
+
+
+@borrowing_kernel
 def commit(socs: Socs, b: int, position: int, p: int) -> None:
     """Commit the ready task at a FIFO position to PE p."""
+    w = socs.clock[b, WORLD]
     clock, task, pe = socs.clock, socs.task, socs.pe
     num_tasks = task.shape[1] // socs.job.shape[1]
     row = socs.ready[b, position]
@@ -200,9 +217,11 @@ def commit(socs: Socs, b: int, position: int, p: int) -> None:
     for i in range(position, clock[b, READY]):
         socs.ready[b, i] = socs.ready[b, i + 1]
     slot, t = row // num_tasks, task[b, row, TEMPLATE]
-    duration, number = socs.duration[b, t, p], socs.job[b, slot, ID]
+    duration, number = socs.duration[w, t, p], socs.job[b, slot, ID]
     pe[b, p, AVAILABLE] = max(available(socs, b, p), socs.data[b, row, p]) + duration
     task[b, row, STATUS], task[b, row, PE] = WAITING, p
+    if is_idle(socs, b, p):
+        _await_start(socs, b, p)
     before, after = -1, pe[b, p, HEAD]
     while after >= 0 and socs.job[b, after // num_tasks, ID] <= number:
         before, after = after, task[b, after, NEXT]
@@ -216,66 +235,101 @@ def commit(socs: Socs, b: int, position: int, p: int) -> None:
     pe[b, p, ASSIGNED] += 1
     clock[b, COMMITTED] += 1
     touch(socs, b, row)
-    base = slot * num_tasks - socs.profile[b, socs.job[b, slot, PROFILE], TASK_FIRST]
-    for e in range(socs.template[b, t, IN_FIRST], socs.template[b, t + 1, IN_FIRST]):
-        producer = base + socs.edge[b, e, SOURCE]
+    for e in range(socs.template[w, t, IN_FIRST], socs.template[w, t + 1, IN_FIRST]):
+        producer = row - t + socs.edge[w, e, SOURCE]
         task[b, producer, OPEN] -= 1
         _release(socs, b, producer)
 
 
 @borrowing_kernel
-def _start_tasks(socs: Socs, b: int) -> bool:
-    """Let free PEs start what they can; returns whether a task of length zero has thereby ended already."""
+def await_end(socs: Socs, b: int, p: int) -> None:
+    """List the running PE p among those whose tasks are to end: by end, then in the order of their starts."""
+    clock, pe = socs.clock, socs.pe
+    end, order = pe[b, p, RUNS_UNTIL], pe[b, p, ORDER]
+    before, after = -1, clock[b, FIRST_END]
+    while after >= 0 and (
+        pe[b, after, RUNS_UNTIL] < end or (pe[b, after, RUNS_UNTIL] == end and pe[b, after, ORDER] < order)
+    ):
+        before, after = after, pe[b, after, NEXT_END]
+    pe[b, p, NEXT_END] = after
+    if before < 0:
+        clock[b, FIRST_END] = p
+    else:
+        pe[b, before, NEXT_END] = p
+
+
+@borrowing_kernel
+def _start(socs: Socs, b: int, p: int, before: int, row: int) -> None:
+    """Start the task that stands behind `before` (-1: first) in the queue of the free PE p."""
+    w = socs.clock[b, WORLD]
     clock, task, pe = socs.clock, socs.task, socs.pe
-    num_tasks, now, instant = task.shape[1] // socs.job.shape[1], clock[b, NOW], False
-    for p in range(clock[b, PES]):
-        if pe[b, p, RUNS] >= 0:
-            continue
+    num_tasks, now = task.shape[1] // socs.job.shape[1], clock[b, NOW]
+    if before < 0:
+        pe[b, p, HEAD] = task[b, row, NEXT]
+    else:
+        task[b, before, NEXT] = task[b, row, NEXT]
+    slot, t = row // num_tasks, task[b, row, TEMPLATE]
+    expected = socs.duration[w, t, p]
+    record = socs.arrival[b, socs.job[b, slot, ID], ROW] + row - slot * num_tasks
+    true = socs.realised[b, record, p] if clock[b, STOCHASTIC] else expected
+    socs.record[b, record, 0], socs.record[b, record, 1] = now, p
+    task[b, row, STATUS], task[b, row, START], task[b, row, END] = RUNNING, now, now + expected
+    pe[b, p, RUNS], pe[b, p, RUNS_UNTIL], pe[b, p, ORDER] = row, now + true, clock[b, STARTED]
+    pe[b, p, QUEUE] -= 1
+    pe[b, p, QUEUE_WORK] -= expected
+    clock[b, STARTED] += 1
+    socs.busy[b, socs.platform[w, p, CLUSTER]] += 1
+    await_end(socs, b, p)
+    touch(socs, b, row)
+
+
+@borrowing_kernel
+def _start_tasks(socs: Socs, b: int) -> int:
+    """Let free PEs start what they can; returns when data that one of the others awaits are there, FAR if none does."""
+    clock, pe, now, event = socs.clock, socs.pe, socs.clock[b, NOW], FAR
+    last, p = -1, clock[b, FIRST_WAITING]
+    while p >= 0:
+        after, awaited = pe[b, p, NEXT_WAITING], FAR
         before, row = -1, pe[b, p, HEAD]
         while row >= 0 and socs.data[b, row, p] > now:
-            before, row = row, task[b, row, NEXT]
+            awaited = min(awaited, socs.data[b, row, p])
+            before, row = row, socs.task[b, row, NEXT]
         if row < 0:
-            continue
-        if before < 0:
-            pe[b, p, HEAD] = task[b, row, NEXT]
+            last, event = p, min(event, awaited)
         else:
-            task[b, before, NEXT] = task[b, row, NEXT]
-        slot, t = row // num_tasks, task[b, row, TEMPLATE]
-        expected = socs.duration[b, t, p]
-        record = socs.arrival[b, socs.job[b, slot, ID], ROW] + row - slot * num_tasks
-        true = socs.realised[b, record, p] if clock[b, STOCHASTIC] else expected
-        socs.record[b, record, 0], socs.record[b, record, 1] = now, p
-        task[b, row, STATUS], task[b, row, START], task[b, row, END] = RUNNING, now, now + expected
-        pe[b, p, RUNS], pe[b, p, RUNS_UNTIL], pe[b, p, ORDER] = row, now + true, clock[b, STARTED]
-        pe[b, p, QUEUE] -= 1
-        pe[b, p, QUEUE_WORK] -= expected
-        clock[b, STARTED] += 1
-        socs.busy[b, socs.platform[b, p, CLUSTER]] += 1
-        instant = instant or true == 0
-        touch(socs, b, row)
-    return instant
+            _start(socs, b, p, before, row)
+            if last < 0:
+                clock[b, FIRST_WAITING] = after
+            else:
+                pe[b, last, NEXT_WAITING] = after
+        p = after
+    return event
 
 
 @borrowing_kernel
 def _finish(socs: Socs, b: int, p: int) -> None:
-    """End the task that runs on PE p."""
+    """End the task that runs on PE p, the first to end."""
+    w = socs.clock[b, WORLD]
     clock, task, pe, job = socs.clock, socs.task, socs.pe, socs.job
     num_tasks, now = task.shape[1] // job.shape[1], clock[b, NOW]
     row = pe[b, p, RUNS]
     slot, t = row // num_tasks, task[b, row, TEMPLATE]
+    clock[b, FIRST_END] = pe[b, p, NEXT_END]
     pe[b, p, RUNS] = -1
-    pe[b, p, AVAILABLE] += now - task[b, row, END]  # all behind it moves as much as it was late or early
+    # all behind it moves as much as it was late or early
+    pe[b, p, AVAILABLE] = pe[b, p, AVAILABLE] + now - task[b, row, END] if pe[b, p, HEAD] >= 0 else now
+    if pe[b, p, HEAD] >= 0:
+        _await_start(socs, b, p)
     pe[b, p, BUSY] += now - task[b, row, START]
-    socs.busy[b, socs.platform[b, p, CLUSTER]] -= 1
+    socs.busy[b, socs.platform[w, p, CLUSTER]] -= 1
     task[b, row, STATUS], task[b, row, END] = DONE, now
     clock[b, LAST_END] = now
     clock[b, DONE_TASKS] += 1
     job[b, slot, LEFT] -= 1
-    job[b, slot, WORK_LEFT] -= socs.template[b, t, SHORTEST]
+    job[b, slot, WORK_LEFT] -= socs.template[w, t, SHORTEST]
     touch(socs, b, row)
-    base = slot * num_tasks - socs.profile[b, job[b, slot, PROFILE], TASK_FIRST]
-    for k in range(socs.template[b, t, OUT_FIRST], socs.template[b, t + 1, OUT_FIRST]):
-        after = base + socs.edge[b, socs.edge[b, k, EDGE_BY_SOURCE], TARGET]
+    for k in range(socs.template[w, t, OUT_FIRST], socs.template[w, t + 1, OUT_FIRST]):
+        after = row - t + socs.edge[w, socs.edge[w, k, EDGE_BY_SOURCE], TARGET]
         task[b, after, WAITING_FOR] -= 1
         if task[b, after, WAITING_FOR] == 0:
             _make_ready(socs, b, after)
@@ -304,44 +358,25 @@ def _leave(socs: Socs, b: int, slot: int) -> None:
 @borrowing_kernel
 def bound_of(socs: Socs, b: int, j: int) -> int:
     """Lower bound of job j's latency: its critical path, cut at the horizon."""
-    bound, horizon = socs.profile[b, socs.arrival[b, j, JOB_PROFILE], PROFILE_BOUND], socs.clock[b, HORIZON]
+    w = socs.clock[b, WORLD]
+    bound, horizon = socs.profile[w, socs.arrival[b, j, JOB_PROFILE], PROFILE_BOUND], socs.clock[b, HORIZON]
     return min(bound, horizon - socs.arrival[b, j, TIME]) if horizon > 0 else bound
-
-
-@borrowing_kernel
-def next_event(socs: Socs, b: int) -> int:
-    """The next moment at which a task ends, data that a free PE awaits are there, or a job arrives; FAR if none."""
-    clock, pe = socs.clock, socs.pe
-    event = FAR
-    for p in range(clock[b, PES]):
-        if pe[b, p, RUNS] >= 0:
-            event = min(event, pe[b, p, RUNS_UNTIL])
-        else:
-            row = pe[b, p, HEAD]
-            while row >= 0:
-                event = min(event, socs.data[b, row, p])
-                row = socs.task[b, row, NEXT]
-    if clock[b, ARRIVED] < clock[b, JOBS]:
-        event = min(event, socs.arrival[b, clock[b, ARRIVED], TIME])
-    return event
 
 
 @borrowing_kernel
 def can_wait(socs: Socs, b: int) -> bool:
     """Whether something will happen if no ready task is committed now."""
     clock = socs.clock
-    for p in range(clock[b, PES]):
-        if not is_idle(socs, b, p):
-            return True
-    return clock[b, ARRIVED] < clock[b, JOBS]
+    return clock[b, COMMITTED] > clock[b, DONE_TASKS] or clock[b, ARRIVED] < clock[b, JOBS]
 
 
 @borrowing_kernel
 def power_now(socs: Socs, b: int) -> int:
     """What is drawn now, uW."""
+    w = socs.clock[b, WORLD]
     power = socs.clock[b, BASE_POWER]
     for c in range(socs.clock[b, CLUSTERS]):
-        power += socs.draw[b, c, socs.busy[b, c]]
+        power += socs.draw[w, c, socs.busy[b, c]]
     return power
 
 
@@ -382,18 +417,14 @@ def _arrive(socs: Socs, b: int) -> bool:
 @borrowing_kernel
 def _happen(socs: Socs, b: int) -> bool:
     """Let jobs arrive and tasks end, and what waits outside enter; returns whether any did."""
-    clock, pe = socs.clock, socs.pe
+    clock = socs.clock
     happened = _arrive(socs, b)
-    while True:
+    _enter(socs, b)
+    while clock[b, FIRST_END] >= 0 and socs.pe[b, clock[b, FIRST_END], RUNS_UNTIL] <= clock[b, NOW]:
+        _finish(socs, b, clock[b, FIRST_END])
         _enter(socs, b)
-        first, order = -1, FAR
-        for p in range(clock[b, PES]):
-            if pe[b, p, RUNS] >= 0 and pe[b, p, RUNS_UNTIL] <= clock[b, NOW] and pe[b, p, ORDER] < order:
-                first, order = p, pe[b, p, ORDER]
-        if first < 0:
-            return happened
-        _finish(socs, b, first)
         happened = True
+    return happened
 
 
 @borrowing_kernel
@@ -406,7 +437,12 @@ def advance(socs: Socs, b: int) -> None:
             return
         if clock[b, READY] > 0 and not clock[b, DEFERRED]:
             return
-        event = clock[b, NOW] if _start_tasks(socs, b) else next_event(socs, b)
+        clock[b, MOVED] = 1
+        event = _start_tasks(socs, b)
+        if clock[b, FIRST_END] >= 0:
+            event = min(event, socs.pe[b, clock[b, FIRST_END], RUNS_UNTIL])
+        if clock[b, ARRIVED] < clock[b, JOBS]:
+            event = min(event, socs.arrival[b, clock[b, ARRIVED], TIME])
         if clock[b, HORIZON] > 0 and event >= clock[b, HORIZON]:
             _pass_time(socs, b, clock[b, HORIZON])
             clock[b, ENDED] = 1

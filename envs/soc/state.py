@@ -62,7 +62,11 @@ DONE_TASKS: Final = 38
 MOST_PREDECESSORS: Final = 39  # of any template task, at least 1
 MOST_SUCCESSORS: Final = 40
 DEVIATION: Final = 41  # of realised durations, in millionths of the expected ones; 0: unknown
-CLOCK_COLUMNS: Final = 42
+FIRST_END: Final = 42  # PE whose task ends next, -1
+MOVED: Final = 43  # 1 until the graph shows what has happened since the last decision, beside commitments
+WORLD: Final = 44  # slot whose tables of graphs and PEs are read in place of this one's: they are the same
+FIRST_WAITING: Final = 45  # lowest free PE with a queue, -1
+CLOCK_COLUMNS: Final = 46
 
 # Columns of `Socs.job`, one row a slot.
 ID: Final = 0  # -1: empty
@@ -98,13 +102,15 @@ DONE: Final = 5
 RUNS: Final = 0  # row of the running task, -1
 RUNS_UNTIL: Final = 1  # true end
 ORDER: Final = 2  # number of its start
-AVAILABLE: Final = 3  # when everything committed should be done
+AVAILABLE: Final = 3  # when everything committed should be done, or was
 HEAD: Final = 4  # first row of the queue, -1
 QUEUE: Final = 5  # tasks in the queue
 QUEUE_WORK: Final = 6  # their expected executions, us
 ASSIGNED: Final = 7  # tasks ever committed
 BUSY: Final = 8  # us spent running
-PE_COLUMNS: Final = 9
+NEXT_END: Final = 9  # PE whose task ends after the one that runs here, -1
+NEXT_WAITING: Final = 10  # next higher free PE with a queue, -1
+PE_COLUMNS: Final = 11
 
 # Columns of `Socs.arrival`.
 TIME: Final = 0
