@@ -1,8 +1,8 @@
 """Local search over the list that a list scheduler with insertion works off (HEFT's, to begin with).
 
 A solution is an order of the tasks, each behind its predecessors, and for some of them a PE; it stands for the plan in which
-they are placed one by one, each in the first gap that holds it, on its PE or where it finishes first. Moves shift tasks in
-the order, or bind them to a PE; what does not cost more is kept.
+they are placed one by one, each in the first gap that holds it, on its PE or where it finishes first. Moves shift tasks or whole
+jobs in the order, or bind them to a PE; what does not cost more is kept.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from makespan.envs.soc.draws import number
 from makespan.envs.soc.plan_kernels import F64, I32, I64, Busy, Network, Plan, insert_task, repeat_task
 
 _BINDING: Final = 0.3  # share of the changes that bind a task to a PE, or free it
-_GATHERING: Final = 0.15
-_MOST_CHANGES: Final = 3  # of a move
+_GATHERING: Final = 0.15  # share of the moves that move a whole job
+_MOST_CHANGES: Final = 3  # of another move
 _PLACES: Final = 8  # where new entries are tried, beside the end
 
 
@@ -202,6 +202,28 @@ def _gather(net: Network, lists: Lists, trial: Lists, i: int, place: int) -> int
     return first
 
 
+@inlined_kernel
+def _move(net: Network, trial: Lists, lists: Lists, seed: int, count: int) -> tuple[int, int]:
+    """Change the trial, a copy of the solution; `count` numbers have been drawn before.
+
+    Returns the first entry that has changed, and how many numbers have been drawn now.
+    """
+    n, num_pes, draw = lists.order.size, net.bandwidth.shape[0], number(seed, count)
+    if draw > 1.0 - _GATHERING:
+        i, place = int(number(seed, count + 1) * n), int(number(seed, count + 2) * n)
+        return _gather(net, lists, trial, i, place), count + 4
+    first, changes = n, 1 + int(draw * _MOST_CHANGES)
+    for k in range(changes):
+        at = count + 3 * k + 1
+        i, draw = int(number(seed, at) * n), number(seed, at + 1)
+        if number(seed, at + 2) < _BINDING:
+            _bind(net, trial, i, int(draw * num_pes))
+            first = min(first, i)
+        else:
+            first = min(first, _shift(net, trial, i, 2.0 * draw - 1.0))
+    return first, count + 1 + 3 * changes
+
+
 @kernel
 def _insert_fresh(net: Network, known: Known, lists: Lists, desk: Desk, fresh: int, best: float) -> float:
     """Try the last entries, which are new, as a block at other places of the list; returns the cost of the best."""
@@ -236,32 +258,16 @@ def improve(net: Network, known: Known, lists: Lists, desk: Desk, fresh: int, mo
     Returns:
         The plan's cost.
     """
-    n, num_pes, count, trial = lists.order.size, net.bandwidth.shape[0], 0, desk.trial
+    count, trial = 0, desk.trial
     trial.order[:], trial.bound[:] = lists.order, lists.bound
     best = cost_of_trial(net, known, desk, 0, np.inf)
     keep_trial(lists, desk)
-    if n == 0:
+    if lists.order.size == 0:
         return best
-    if 0 < fresh < n:
+    if 0 < fresh < lists.order.size:
         best = _insert_fresh(net, known, lists, desk, fresh, best)
     for _ in range(moves):
-        draw, first = number(seed, count), n
-        changes = 1 + int(draw * _MOST_CHANGES)
-        if draw > 1.0 - _GATHERING:
-            changes = 1
-            i, place = int(number(seed, count + 1) * n), int(number(seed, count + 2) * n)
-            first = _gather(net, lists, trial, i, place)
-            changes = 0
-            count += 3
-        for k in range(changes):
-            at = count + 3 * k + 1
-            i, draw = int(number(seed, at) * n), number(seed, at + 1)
-            if number(seed, at + 2) < _BINDING:
-                _bind(net, trial, i, int(draw * num_pes))
-                first = min(first, i)
-            else:
-                first = min(first, _shift(net, trial, i, 2.0 * draw - 1.0))
-        count += 1 + 3 * changes
+        first, count = _move(net, trial, lists, seed, count)
         cost = cost_of_trial(net, known, desk, first, best)
         if cost <= best:
             best = cost
