@@ -179,7 +179,15 @@ def _later(socs: Socs, b: int, plan: Plan, known: Known) -> Known:
 
 @kernel
 def _candidate_costs(
-    socs: Socs, graph: Graph, b: int, net: Network, known: Known, lists: Lists, desk: Desk, best: float
+    socs: Socs,
+    graph: Graph,
+    b: int,
+    net: Network,
+    known: Known,
+    lists: Lists,
+    desk: Desk,
+    best: float,
+    with_defer: bool,
 ) -> F64:
     """What each allowed candidate adds to the plan's cost (A,), in the reward's unit; a plan that costs less replaces it."""
     mask, num_pes, scale = graph.action_mask[b], graph.finish.shape[1], float(socs.clock[b, SCALE])
@@ -191,7 +199,7 @@ def _candidate_costs(
             if costs[a] < best:
                 best = costs[a]
                 keep_trial(lists, desk)
-    if mask[mask.size - 1] and mask.size % num_pes:
+    if with_defer and mask[mask.size - 1]:
         desk.trial.order[:], desk.trial.bound[:] = lists.order, lists.bound
         costs[-1] = cost_of_trial(net, _later(socs, b, desk.plan, known), desk, 0, best + most)
     return np.minimum(np.maximum(costs - best, 0.0), most) / scale
@@ -262,7 +270,7 @@ def write_plan(socs: Socs, graph: Graph, b: int, moves: int, work: float, with_d
     desk = make_desk(net, plan, lists, slots)
     seed = socs.clock[b, NOW] + 40503 * socs.clock[b, COMMITTED]
     best = improve(net, known, lists, desk, fresh, moves, seed)
-    costs = _candidate_costs(socs, graph, b, net, known, lists, desk, best)
+    costs = _candidate_costs(socs, graph, b, net, known, lists, desk, best, with_defer)
     for position, row in enumerate(lists.order):
         socs.plan[b, row, OWNER] = 1 + socs.job[b, row // (rows // slots), ID]
         socs.plan[b, row, POSITION], socs.plan[b, row, BOUND] = position, lists.bound[position]

@@ -202,3 +202,16 @@ def test_energy_is_not_planned() -> None:
     """Guards the error where a plan's cost would not be the objective."""
     with pytest.raises(InvalidInstanceError, match="energy"):
         SocEnv("soc16-mix", objective="energy", plan_moves=5).reset(seed=0)
+
+
+def test_waiting_has_its_cost() -> None:
+    """Guards the column of the wait: leaving a PE idle costs what it delays, waiting for a busy one costs nothing."""
+    instance = draw("layered", num_tasks=6, num_pes=2, num_jobs=2, scale=30.0, objective="latency")
+    engine = engine_for(instance, plan_moves=0)
+    cost, wait = engine.schema.action_feature("plan_cost"), engine.schema.candidates.max_count - 1
+    waits = []
+    while not engine.outcome.terminated[0]:
+        allowed = np.flatnonzero(engine.observation["action_mask"][0])
+        waits += [engine.observation["candidate_x"][0, wait, cost]] if wait in allowed else []
+        engine.step(allowed[:1])
+    assert max(waits) > min(waits) == 0
