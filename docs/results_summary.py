@@ -19,10 +19,10 @@ SUMMARY: Final = (
     ("transfer robots", "limits on stays, 100", "", ("transfer_robot_residency",)),
     ("transfer robots", "two hands, 100", "", ("transfer_robot_dual_arm",)),
     ("transfer robots", "two robots, 100", "", ("transfer_robot_two_robots",)),
-    ("tasks on a chip", "three PEs, 75 us, 50", "", ("soc_top_stream_75", "soc_planners_top_stream")),
+    ("tasks on a chip", "three PEs, 75 us, 50", "", ("soc_top_stream_75",)),
     ("tasks on a chip", "the same, 20 % noise, 50", "", ("soc_top_stream_75_noise",)),
-    ("tasks on a chip", "sixteen PEs, 50 us, 50", "", ("soc16_mix_50", "soc_planners_soc16")),
-    ("tasks on a chip", "the same, 20 % noise, 50", "", ("soc16_mix_50_noise", "soc_planners_soc16_noise")),
+    ("tasks on a chip", "sixteen PEs, 50 us, 50", "", ("soc16_mix_50",)),
+    ("tasks on a chip", "the same, 20 % noise, 50", "", ("soc16_mix_50_noise",)),
     (
         "memory mapping",
         "programs of unseen models, 70",
