@@ -19,6 +19,7 @@ from makespan.envs.soc.instance import SocInstance
 from makespan.envs.soc.list_search import Desk, Known, Lists, cost_of_trial, improve, make_desk, put_first
 from makespan.envs.soc.planning import IntArray, Planner, busy_until, execute
 from makespan.envs.soc.policies import ListSearch
+from makespan.envs.soc.state import UNIT
 from makespan.envs.soc.static_schedulers import HEFT
 from makespan.envs.soc.validator import validate
 
@@ -156,6 +157,39 @@ def test_columns_say_what_is_planned(noise: float) -> None:
         assert (x[:, view["plan_cost"]] >= 0).all()
         engine.step(rng.choice(np.flatnonzero(mask), 1))
     assert free > 10
+
+
+def test_tasks_start_when_the_plan_says() -> None:
+    """Guards the column of planned starts, and their keeping: where all is known, each task starts when it was to."""
+    instance = draw("soc16-mix", 2, scale=0.0, num_jobs=4)
+    engine = engine_for(instance, plan_moves=20)
+    policy, start = ListSearch(engine.schema), engine.schema.action_feature("plan_start")
+    planned, unit = {}, float(engine._socs.clock[0, UNIT])
+    while not engine.outcome.terminated[0]:
+        action = policy.act(engine.observation)
+        row, _, pe = engine.observation["candidate_index"][0, action[0]]
+        if row >= 0:
+            job, task = divmod(int(row), engine._socs.task.shape[1] // engine._socs.job.shape[1])
+            wait = engine.observation["candidate_x"][0, action[0], start] * unit
+            planned[job, task, int(pe)] = engine.now(0) + round(float(wait))
+        engine.step(action)
+    run = engine.schedule(0)
+    assert dict(zip(zip(run.job, run.task, run.resource, strict=True), run.start, strict=True)) == planned
+
+
+def test_nothing_waits_for_what_is_not_on_offer() -> None:
+    """Guards against a standstill: with one ready task on offer, no wait is planned while every PE is idle."""
+    idle_moments = 0
+    for seed in range(4):
+        engine = engine_for(draw("soc16-mix", seed, scale=60, num_jobs=6), plan_moves=0, max_ready=1)
+        policy, idle = ListSearch(engine.schema), engine.schema.node_feature("pe", "idle")
+        while not engine.outcome.terminated[0]:
+            action = policy.act(engine.observation)
+            if (engine.observation["pe_x"][0, :, idle] == 1).all():
+                idle_moments += 1
+                assert engine.observation["candidate_index"][0, action[0], 0] >= 0
+            engine.step(action)
+    assert idle_moments > 4
 
 
 def test_plans_are_part_of_the_state() -> None:
